@@ -1,0 +1,1 @@
+"""How people reach endometer: the command line."""

@@ -1,0 +1,1 @@
+"""Finding inputs, and the phantom: simulated clips whose thickness is known."""

@@ -1,0 +1,1 @@
+"""Reading clips, calibration, the B-mode region and preprocessing for the network."""

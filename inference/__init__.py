@@ -1,0 +1,1 @@
+"""Thickness, decision, the per-clip pipeline and the records it writes."""

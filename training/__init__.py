@@ -1,0 +1,1 @@
+"""Training the network and exporting it as a bundle."""
