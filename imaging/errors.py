@@ -1,0 +1,9 @@
+"""The one error of reading: a file that could not be turned into frames."""
+
+
+class ClipError(Exception):
+    """A file could not be read.
+
+    The message says what was tried, what was found and what to do. It never holds the patient's
+    name or id, and never a piece of the file's content, so it can be logged and shown to anybody.
+    """
