@@ -1,0 +1,1 @@
+"""Makes the helpers in this folder importable by every test: pytest puts it on the path."""
