@@ -122,9 +122,8 @@ def encapsulate(
     frames: Sequence[Sequence[bytes]],
     *,
     table: Callable[[list[int]], Sequence[int]] | None = None,
-    delimiter: bool = True,
 ) -> bytes:
-    """Fragments of every frame as the value of PixelData (PS3.5 A.4).
+    """Fragments of every frame as the value of PixelData (PS3.5 A.4); pydicom adds its end.
 
     `table` turns the true offsets into what the Basic Offset Table says; None leaves it empty.
     """
@@ -135,8 +134,7 @@ def encapsulate(
             value = fragment + b"\0" * (len(fragment) % 2)
             items += struct.pack("<HHL", 0xFFFE, 0xE000, len(value)) + value
     said = list(table(offsets)) if table else []
-    start = struct.pack(f"<HHL{len(said)}L", 0xFFFE, 0xE000, 4 * len(said), *said)
-    return start + items + (struct.pack("<HHL", 0xFFFE, 0xE0DD, 0) if delimiter else b"")
+    return struct.pack(f"<HHL{len(said)}L", 0xFFFE, 0xE000, 4 * len(said), *said) + items
 
 
 def write(
