@@ -19,9 +19,6 @@ from imaging.pixels import Palette, Planes, Samples, planes
 # what the package itself requires. Pillow is also four times faster than gdcm on JPEG baseline.
 _DECODER_ORDER = ("pillow", "pyjpegls", "gdcm", "pylibjpeg", "pydicom")
 
-# What pydicom's decoders and checks raise; each plugin's own errors arrive as a RuntimeError.
-_DECODING_ERRORS = (RuntimeError, ValueError, AttributeError, TypeError, KeyError, OSError)
-
 
 class DicomPixels:
     """The pixels of one open DICOM file.
@@ -63,7 +60,9 @@ class DicomPixels:
             return planes(
                 samples, photometric, self.layout.bits_stored, self.layout.signed, self._palette
             )
-        except _DECODING_ERRORS as error:
+        except ClipError:
+            raise
+        except Exception as error:
             raise ClipError(
                 f"Frame {number} of {self.layout.frames} cannot be decoded ({self.name}): "
                 f"{type(error).__name__}: {error}"
@@ -111,8 +110,8 @@ class DicomPixels:
                     decoding_plugin=plugin,
                     **self._options(frames=1),
                 )
-            except _DECODING_ERRORS as error:
-                causes.append(f"{plugin}: {str(error).splitlines()[-1].strip()}")
+            except Exception as error:  # noqa: BLE001 - as above; the others are still to be tried
+                causes.append(f"{plugin}: {_cause(error)}")
                 continue
             # With Adobe's marker Pillow gives RGB whatever the tag says
             rgb = adobe and plugin == "pillow" and self.layout.samples == 3
@@ -142,6 +141,12 @@ def _decoder(source: DicomFile, name: str) -> Decoder:
     return decoder
 
 
+def _cause(error: Exception) -> str:
+    # pydicom wraps a plugin's error in a sentence of its own, with the cause in the last line
+    lines = str(error).splitlines()
+    return lines[-1].strip() if lines else type(error).__name__
+
+
 def _in_order(decoder: Decoder) -> list[str]:
     return [name for name in _DECODER_ORDER if name in decoder.available_plugins]
 
@@ -164,7 +169,14 @@ def _compressed_frames(source: DicomFile, layout: ImageFormat, name: str) -> tup
     table = source.header.get("ExtendedOffsetTable")
     if isinstance(table, bytes) and len(table) % 8 == 0:
         extended = tuple(int(offset) for offset in np.frombuffer(table, dtype="<u8"))
-    return locate_frames(source.file, source.start, source.size, layout.frames, extended)
+    return locate_frames(
+        source.file,
+        source.start,
+        source.size,
+        layout.frames,
+        extended=extended,
+        one_each=source.syntax == RLELossless,
+    )
 
 
 def _check_native(source: DicomFile, layout: ImageFormat, name: str) -> None:

@@ -1,5 +1,6 @@
 """Opening a DICOM file up to its pixels: header, transfer syntax, and where the pixel data lie."""
 
+import logging
 import struct
 import warnings
 import zlib
@@ -22,7 +23,9 @@ from pydicom.uid import (
 
 from imaging.errors import ClipError
 
-# pydicom's warnings quote the value they are about, which may be a patient's name
+# pydicom's warnings quote the value they are about, which may be a patient's name, both on
+# standard error and in the log of whoever configures logging
+logging.getLogger("pydicom").propagate = False
 warnings.filterwarnings("ignore", category=UserWarning, module=r"pydicom\.")
 
 # PS3.6 table A-1; newer than the dictionary of pydicom 3.0

@@ -31,7 +31,13 @@ FrameSpans = tuple[Span, ...]
 
 
 def locate_frames(
-    file: BinaryIO, start: int, size: int, frames: int, extended: Sequence[int] = ()
+    file: BinaryIO,
+    start: int,
+    size: int,
+    frames: int,
+    *,
+    extended: Sequence[int] = (),
+    one_each: bool = False,
 ) -> tuple[FrameSpans, ...]:
     """Return for every frame the fragments that hold it.
 
@@ -41,6 +47,7 @@ def locate_frames(
         size: length of the file in bytes.
         frames: NumberOfFrames of the header.
         extended: values of the Extended Offset Table (PS3.3 C.7.6.3.1.8), empty if there is none.
+        one_each: a frame is exactly one fragment, as in RLE (PS3.5 A.4.2).
 
     Raises:
         ClipError: the data ends inside a fragment, is no sequence of fragments, or holds another
@@ -56,9 +63,12 @@ def locate_frames(
         raise _contradiction(frames, f"the offset table lists {len(offsets)}")
     if len(fragments) == frames:
         return tuple((fragment,) for fragment in fragments)
-    if len(fragments) < frames:
+    if len(fragments) < frames or one_each:
         raise _contradiction(frames, f"the data holds {len(fragments)} fragments")
     if frames == 1:
+        begun = sum(_begins(file, fragment) for fragment in fragments)
+        if begun > 1:
+            raise _contradiction(frames, f"{begun} images begin in its fragments")
         return (tuple(fragments),)
     if offsets:
         return _by_offsets(fragments, [origin + offset for offset in offsets])
@@ -131,6 +141,12 @@ def _by_end_marker(file: BinaryIO, fragments: list[Span], frames: int) -> tuple[
             frames, f"the data holds {len(found)} ends of a frame in {len(fragments)} fragments"
         )
     return tuple(found)
+
+
+def _begins(file: BinaryIO, fragment: Span) -> bool:
+    """Tell whether a JPEG, JPEG-LS or JPEG 2000 image begins with this fragment."""
+    file.seek(fragment.start)
+    return file.read(min(fragment.length, 3)) in (b"\xff\xd8\xff", b"\xff\x4f\xff")
 
 
 def _contradiction(frames: int, found: str) -> ClipError:

@@ -54,10 +54,7 @@ def text(header: "Dataset", keyword: str) -> str | None:
     """Return an element as stripped text, or None if it is absent, empty or cannot be decoded."""
     try:
         value = header.get(keyword)
-    except Exception as error:
-        # pydicom converts on access, and a broken element can raise nearly anything
-        if isinstance(error, MemoryError):
-            raise
+    except Exception:  # noqa: BLE001 - pydicom converts on access, and garbage raises anything
         return None
     return None if value is None else str(value).replace("\0", "").strip() or None
 

@@ -120,7 +120,7 @@ def true_photometric(samples: Uint8, photometric: str) -> str:
         samples: uint8 (rows, columns, 3).
         photometric: RGB, YBR_FULL or YBR_FULL_422; others are returned as they are.
     """
-    step = max(1, int(np.sqrt(samples.shape[0] * samples.shape[1] / 10_000)))
+    step = max(1, int(np.sqrt(samples.shape[0] * samples.shape[1] / 4_000)))
     few = samples[::step, ::step].reshape(-1, 3).astype(np.int16)
     first_off_mid = np.abs(few[:, 0] - 128) > 16  # where both patterns differ
     if photometric == "RGB":

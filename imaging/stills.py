@@ -33,7 +33,7 @@ class StillPixels:
             self._image = Image.open(file, formats=("PNG", "JPEG", "TIFF"))
             self.columns, self.rows = self._image.size
             pages = getattr(self._image, "n_frames", 1) if self._image.format == "TIFF" else 1
-        except (*_PILLOW_ERRORS, Image.DecompressionBombError) as error:
+        except Exception as error:
             raise ClipError(f"The image cannot be opened: {_cause(error)}") from error
         self.frames = int(pages)
         if self.rows * self.columns > MAX_FRAME_PIXELS:
@@ -57,11 +57,10 @@ class StillPixels:
                     f"first is {self.rows} x {self.columns}. Save the pages as separate files."
                 )
             return _planes(self._image)
-        except (*_PILLOW_ERRORS, Image.DecompressionBombError) as error:
+        except ClipError:
+            raise
+        except Exception as error:
             raise ClipError(f"The image cannot be decoded: {_cause(error)}") from error
-
-
-_PILLOW_ERRORS = (OSError, ValueError, SyntaxError, TypeError, KeyError, EOFError, RuntimeError)
 
 
 def _planes(image: ImageFile.ImageFile) -> Planes:
