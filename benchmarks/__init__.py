@@ -1,0 +1,1 @@
+"""Benchmarks that say what the accuracy and the speed of `endometer` are."""
