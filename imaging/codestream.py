@@ -6,7 +6,7 @@ two stories differ must not be measured, and pydicom compares only the number of
 """
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 _JPEG_START = b"\xff\xd8"
 _JPEG_2000_START = b"\xff\x4f\xff\x51"  # SOC, SIZ (ISO/IEC 15444-1 A.4 and A.5)
@@ -15,17 +15,25 @@ _END = b"\xff\xd9"  # EOI of JPEG and JPEG-LS, EOC of JPEG 2000
 
 # Start-of-frame markers with the size: ISO/IEC 10918-1 table B.1, SOF55 of JPEG-LS (14495-1 C.1)
 _SOF = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
-_SOS, _APP14 = 0xDA, 0xEE
+_SOF_LOSSLESS = 0xC3
+_DHT, _SOS, _APP14 = 0xC4, 0xDA, 0xEE
+# What may stand before the scan: tables, restart interval, application data, comment (B.2.4),
+# and the presets of JPEG-LS. Anything else makes gdcm abort the whole process.
+_SEGMENTS = {_DHT, 0xCC, 0xDB, 0xDD, 0xFE, 0xF8, *range(0xE0, 0xF0)}
 
 
 @dataclass(frozen=True)
 class Codestream:
-    """Size of one compressed frame; `adobe` tells that a JPEG carries Adobe's APP14 marker."""
+    """What one compressed frame states."""
 
     rows: int
     columns: int
     samples: int
+    precision: int
+    """Bits of a sample."""
+    lossless_jpeg: bool = False
     adobe: bool = False
+    """Whether a JPEG carries Adobe's APP14 marker."""
 
 
 def read_codestream(data: bytes) -> Codestream | None:
@@ -50,26 +58,45 @@ def is_complete(data: bytes) -> bool:
 
 def _jpeg(data: bytes) -> Codestream | None:
     position, adobe = 2, False
+    found: Codestream | None = None
     while data[position] == 0xFF:
         marker = data[position + 1]
         if marker == 0xFF:  # fill byte
             position += 1
             continue
         if marker == _SOS:
-            break
+            return replace(found, adobe=adobe) if found is not None else None
         (length,) = struct.unpack_from(">H", data, position + 2)
-        if marker in _SOF:
-            rows, columns, samples = struct.unpack_from(">HHB", data, position + 5)
-            return Codestream(rows, columns, samples, adobe or b"\xff\xee\x00\x0eAdobe" in data)
-        if marker == _APP14:
-            adobe = adobe or data[position + 4 : position + 9] == b"Adobe"
+        body = data[position + 4 : position + 2 + length]
+        if len(body) != length - 2:
+            return None
+        if marker in _SOF and found is None:
+            precision, rows, columns, samples = struct.unpack_from(">BHHB", body)
+            if len(body) != 6 + 3 * samples:
+                return None
+            lossless = marker == _SOF_LOSSLESS
+            found = Codestream(rows, columns, samples, precision, lossless)
+        elif marker not in _SEGMENTS or (marker == _DHT and not _valid_tables(body)):
+            return None
+        adobe = adobe or (marker == _APP14 and body.startswith(b"Adobe"))
         position += 2 + length
     return None
+
+
+def _valid_tables(body: bytes) -> bool:
+    """Tell whether Huffman tables (B.2.4.2) hold as many codes as they announce."""
+    position = 0
+    while position < len(body):
+        codes = sum(body[position + 1 : position + 17])
+        if codes > 256 or body[position] & 0x0F > 3 or body[position] >> 4 > 1:
+            return False
+        position += 17 + codes
+    return position == len(body)
 
 
 def _jpeg_2000(data: bytes, start: int) -> Codestream | None:
     if start < 0:
         return None
     right, bottom, left, top = struct.unpack_from(">4I", data, start + 8)
-    (samples,) = struct.unpack_from(">H", data, start + 40)
-    return Codestream(bottom - top, right - left, samples)
+    samples, depth = struct.unpack_from(">HB", data, start + 40)
+    return Codestream(bottom - top, right - left, samples, (depth & 0x7F) + 1)

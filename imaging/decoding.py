@@ -5,7 +5,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from pydicom.pixels.decoders.base import Decoder, get_decoder
-from pydicom.uid import RLELossless
+from pydicom.uid import JPEGLossless, JPEGLosslessSV1, RLELossless
 
 from imaging.codestream import is_complete, read_codestream
 from imaging.dicom_file import DicomFile, syntax_name
@@ -17,7 +17,9 @@ from imaging.pixels import Palette, Planes, Samples, planes
 
 # In this order, so that the grey levels of a file do not depend on what else is installed: first
 # what the package itself requires. Pillow is also four times faster than gdcm on JPEG baseline.
-_DECODER_ORDER = ("pillow", "pyjpegls", "gdcm", "pylibjpeg", "pydicom")
+_DECODER_ORDER = ("pillow", "pyjpegls", "pylibjpeg", "pydicom")
+# gdcm aborts the process on some damaged streams, so it gets only what nothing else can read
+_LOSSLESS_JPEG = (JPEGLossless, JPEGLosslessSV1)
 
 
 class DicomPixels:
@@ -98,7 +100,7 @@ class DicomPixels:
         data = _read(self._source.file, self._frames[number - 1])
         adobe = False
         if self._source.syntax != RLELossless:
-            adobe = _check_codestream(data, self.layout, self.name, number)
+            adobe = _check_codestream(data, self._source, self.layout, number)
         data += b"\0" * (len(data) % 2)
         one_frame = struct.pack("<HHLHHL", 0xFFFE, 0xE000, 0, 0xFFFE, 0xE000, len(data)) + data
         causes = []
@@ -148,7 +150,8 @@ def _cause(error: Exception) -> str:
 
 
 def _in_order(decoder: Decoder) -> list[str]:
-    return [name for name in _DECODER_ORDER if name in decoder.available_plugins]
+    order = ("gdcm", "pylibjpeg") if decoder.UID in _LOSSLESS_JPEG else _DECODER_ORDER
+    return [name for name in order if name in decoder.available_plugins]
 
 
 def _read(file: BinaryIO, spans: FrameSpans) -> bytes:
@@ -210,13 +213,18 @@ def _check_native(source: DicomFile, layout: ImageFormat, name: str) -> None:
         raise ClipError("The header has no PlanarConfiguration, so colour cannot be laid out.")
 
 
-def _check_codestream(data: bytes, layout: ImageFormat, name: str, number: int) -> bool:
+def _check_codestream(data: bytes, source: DicomFile, layout: ImageFormat, number: int) -> bool:
     """Compare a compressed frame's own size with the header; return whether it has Adobe's marker.
 
     The decoders allocate what the code stream says, so this also stops an absurd one.
     """
+    name = syntax_name(source.syntax)
     stream = read_codestream(data)
-    if stream is None:
+    unfit = stream is not None and (
+        not 2 <= stream.precision <= layout.bits_allocated
+        or (source.syntax in _LOSSLESS_JPEG) != stream.lossless_jpeg
+    )
+    if stream is None or unfit:
         raise ClipError(
             f"Frame {number} of {layout.frames} is no {name} code stream. The file is damaged or "
             "its transfer syntax is wrong; export the clip again."

@@ -22,6 +22,7 @@ from pydicom.uid import (
 )
 
 from imaging.errors import ClipError
+from imaging.identity import text
 
 # pydicom's warnings quote the value they are about, which may be a patient's name, both on
 # standard error and in the log of whoever configures logging
@@ -188,6 +189,11 @@ def _no_pixels(header: Dataset, tag: tuple[int, int] | None) -> str:
         return "The pixels are floating-point numbers, which no ultrasound clip has."
     if not len(header):
         return "The file is no DICOM and no PNG, JPEG or TIFF image."
-    uid = header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID")
-    named = f"The object is a {UID(uid).name}" if uid else "The object has no SOP class"
-    return f"{named} and has no pixel data. Choose an ultrasound image or cine."
+    uid = text(header, "SOPClassUID") or text(header.file_meta, "MediaStorageSOPClassUID")
+    named = UID(uid).name if uid else "unknown"
+    if "Image" in named:
+        return (
+            f"The object is an image (SOP class {named}), but no pixel data were found: the file "
+            "is cut off or damaged. Copy or export the clip again."
+        )
+    return f"The object has no pixel data (SOP class {named}). Choose an ultrasound image or cine."

@@ -124,8 +124,8 @@ def _check(layout: ImageFormat, high_bit: int | None) -> None:
     expected = 1 if layout.photometric in (*GREY, PALETTE) else 3
     if layout.photometric not in (*GREY, PALETTE, *COLOUR):
         raise ClipError(
-            f"PhotometricInterpretation {layout.photometric[:20] or 'is missing, which'!r} cannot "
-            f"be read; {', '.join((*GREY, PALETTE, *COLOUR))} can."
+            f"PhotometricInterpretation is {layout.photometric[:20] or 'missing'}; "
+            f"{', '.join((*GREY, PALETTE, *COLOUR))} can be read."
         )
     if layout.samples != expected:
         raise ClipError(
