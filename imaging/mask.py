@@ -1,0 +1,51 @@
+"""Masks that people drew: label images beside scans."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+MEANING = "0 background, 1 (or 255) endometrium, 2 fluid"
+
+
+class MaskError(Exception):
+    """A mask cannot be used; the message says what was found and what is expected."""
+
+
+def read_mask(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+    """Read a label image: 0 background, 1 endometrium, 2 fluid; 255 counts as 1.
+
+    Returns endometrium and fluid as float64 (rows, columns) of 0 and 1; fluid is None where there
+    is none. Raises MaskError for a file that is no image, has colour, or other values.
+    """
+    try:
+        with Image.open(path) as image:
+            mode = image.mode
+            values = np.asarray(image)
+    except FileNotFoundError:
+        raise MaskError("there is no such file.") from None
+    except UnidentifiedImageError:
+        raise MaskError(f"this is no image. A mask is a PNG or TIFF: {MEANING}.") from None
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise MaskError(f"the image cannot be read: {error}") from None
+    if values.ndim == 3 and mode in ("RGB", "RGBA", "LA"):
+        # Drawing programs often save grey as colour; a real colour is not guessed at.
+        grey = values[..., 0]
+        colours = values[..., :3] if mode in ("RGB", "RGBA") else values[..., :1]
+        if (colours != grey[..., None]).any():
+            raise MaskError(f"the image has colours (mode {mode}). A mask has labels: {MEANING}.")
+        values = grey
+    if values.ndim != 2 or values.dtype.kind not in "bui":
+        raise MaskError(
+            f"the image has mode {mode} and shape {values.shape}. A mask is a grey image of whole "
+            f"numbers: {MEANING}."
+        )
+    found = np.unique(values).tolist()
+    unknown = [value for value in found if value not in (0, 1, 2, 255)]
+    if unknown:
+        some = ", ".join(map(str, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
+        raise MaskError(f"the image has the values {some}. A mask has only {MEANING}.")
+    endometrium = ((values == 1) | (values == 255)).astype(float)
+    fluid = (values == 2).astype(float)
+    return endometrium, fluid if fluid.any() else None
