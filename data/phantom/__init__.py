@@ -1,0 +1,1 @@
+"""The phantom: simulated transvaginal clips whose outline and thickness are known exactly."""

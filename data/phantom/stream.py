@@ -1,0 +1,48 @@
+"""An endless, reproducible stream of training pictures at the network grid."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.phantom.anatomy import Scene, Sector, sample_scene
+from data.phantom.render import Raster, render
+from imaging.grid import GridSpec, normalise
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One training picture: `pixels` float32 (1, n, n) as the network sees it, its soft labels
+    float32 (labels, n, n), and the scene it shows."""
+
+    pixels: NDArray[np.float32]
+    labels: NDArray[np.float32]
+    scene: Scene
+
+
+def grid_raster(sector: Sector, spec: GridSpec, mm_per_px: float | None = None) -> Raster:
+    """Place the network grid on a fan as `imaging.grid.to_grid` places it on a frame."""
+    step = mm_per_px or spec.mm_per_px
+    top = sector.radius_mm * (math.cos(sector.half_angle) - 1)
+    extent = spec.size * step
+    if sector.depth_mm - top <= extent:
+        top = (top + sector.depth_mm - extent) / 2
+    return Raster((spec.size, spec.size), (step, step), (top + step / 2, -extent / 2 + step / 2))
+
+
+def sample(seed: int, index: int, spec: GridSpec) -> Sample:
+    """Draw picture number `index` of stream `seed`: the same two numbers give the same picture."""
+    rng = np.random.default_rng([seed, index])
+    scene = sample_scene(rng)
+    # Uncalibrated frames reach the network at a guessed size, and calibrations vary a little.
+    scale = rng.uniform(0.75, 1.35) if rng.random() < 0.35 else 1.0
+    raster = grid_raster(scene.sector, spec, spec.mm_per_px * scale)
+    shift = rng.uniform(-12, 12, 2) * raster.spacing_mm
+    raster = Raster(
+        raster.shape,
+        raster.spacing_mm,
+        (raster.origin_mm[0] + shift[0], raster.origin_mm[1] + shift[1]),
+    )
+    picture = render(scene, raster, rng)
+    return Sample(normalise(picture.luma, picture.sector)[None], picture.labels, scene)
