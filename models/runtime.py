@@ -1,0 +1,101 @@
+"""Runtimes: a batch of grid images in, label probabilities out.
+
+OpenVINO on the CPU needs no torch; torch is the reference and the GPU runtime. Both compute the
+same network from the same numbers, and a test holds them together.
+"""
+
+import importlib.util
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.bundle import EXPORT, WEIGHTS, Bundle
+
+
+class DeviceError(Exception):
+    """The device that was asked for is not there; the message says what to install or choose."""
+
+
+class Runtime(Protocol):
+    """Float32 (n, 1, size, size) in; float32 probabilities (n, labels, size, size) out."""
+
+    device: str
+
+    def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the probability of every label in every pixel; they sum to 1 over the labels."""
+        ...
+
+
+class OpenVinoRuntime:
+    """The exported network on the CPU, in float32 so that results repeat bit for bit."""
+
+    device = "cpu"
+
+    def __init__(self, bundle: Bundle) -> None:
+        """Compile the bundle's exported network (about a quarter of a second)."""
+        import openvino
+
+        # bf16 is OpenVINO's own choice where the processor has it; it moves single outlines.
+        settings = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+        model = openvino.Core().read_model(bundle.path / EXPORT[0])
+        self._network = openvino.Core().compile_model(model, "CPU", settings)
+
+    def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """See Runtime."""
+        # A copy: the output tensor belongs to OpenVINO and is written again by the next call.
+        return np.array(self._network([batch])[0], np.float32)
+
+
+class TorchRuntime:
+    """The network itself, on the CPU or a CUDA device."""
+
+    def __init__(self, bundle: Bundle, device: str) -> None:
+        """Build the network and load its weights on `device` ("cpu" or "cuda")."""
+        import torch
+        from safetensors.torch import load_file
+
+        from models.network import Architecture, build_network
+
+        if device == "cuda" and not torch.cuda.is_available():
+            raise DeviceError(
+                "--device cuda: torch sees no CUDA device. Check the driver with nvidia-smi, "
+                "or use --device cpu."
+            )
+        self.device = device
+        network = build_network(Architecture.from_card(bundle.architecture), len(bundle.labels))
+        weights = load_file(bundle.path / WEIGHTS)
+        network.load_state_dict({name: value.float() for name, value in weights.items()})
+        self._network = network.eval().to(device)
+
+    def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """See Runtime."""
+        import torch
+
+        with torch.inference_mode():
+            logits = self._network(torch.from_numpy(batch).to(self.device))
+            return logits.softmax(1).float().cpu().numpy()  # type: ignore[no-any-return]
+
+
+def choose_runtime(bundle: Bundle, device: str) -> Runtime:
+    """Return the runtime for `device`: auto, cpu or cuda.
+
+    auto takes CUDA where both torch and a device are there. torch is not imported to find that
+    out on a machine without an NVIDIA driver: it takes seconds. Raises DeviceError.
+    """
+    if device == "cpu":
+        return OpenVinoRuntime(bundle)
+    has_torch = importlib.util.find_spec("torch") is not None
+    if device == "cuda":
+        if not has_torch:
+            raise DeviceError(
+                "--device cuda needs torch: pip install 'endometer[train]', or use --device cpu."
+            )
+        return TorchRuntime(bundle, "cuda")
+    if has_torch and Path("/proc/driver/nvidia/version").exists():
+        try:
+            return TorchRuntime(bundle, "cuda")
+        except DeviceError:
+            pass
+    return OpenVinoRuntime(bundle)

@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+
+from data.phantom.stream import sample
+from inference.thickness import measure_thickness
+from models.bundle import load_bundle
+from models.runtime import DeviceError, OpenVinoRuntime, TorchRuntime, choose_runtime
+
+
+@pytest.fixture(scope="module")
+def bundle():
+    return load_bundle()
+
+
+@pytest.fixture(scope="module")
+def openvino(bundle):
+    return OpenVinoRuntime(bundle)
+
+
+def test_probabilities_of_a_batch_are_those_of_its_pictures(bundle, openvino):
+    pictures = np.stack([sample(5, i, bundle.grid).pixels for i in range(3)])
+    together = openvino(pictures)
+    assert together.shape == (3, len(bundle.labels), bundle.grid.size, bundle.grid.size)
+    assert together.dtype == np.float32
+    assert np.allclose(together.sum(1), 1, atol=1e-4)
+    for i in range(3):
+        assert np.allclose(openvino(pictures[i : i + 1])[0], together[i], atol=1e-4)
+
+
+def test_the_cpu_runtime_repeats_bit_for_bit(bundle, openvino):
+    picture = sample(5, 1, bundle.grid).pixels[None]
+    assert np.array_equal(openvino(picture), OpenVinoRuntime(bundle)(picture))
+
+
+def test_torch_and_openvino_agree_in_millimetres(bundle, openvino):
+    reference = TorchRuntime(bundle, "cpu")
+    differences = []
+    step = (bundle.grid.mm_per_px,) * 2
+    for i in range(40):
+        drawn = sample(11, i, bundle.grid)
+        if drawn.scene.endometrium is None:
+            continue
+        thickness = []
+        for runtime in (reference, openvino):
+            bands = runtime(drawn.pixels[None])[0].astype(float).clip(0, 1)
+            try:
+                found = measure_thickness(bands[1], step, fluid=bands[2])
+            except ValueError:
+                break
+            thickness.append(found.thickness_mm)
+        if len(thickness) == 2:
+            differences.append(abs(thickness[0] - thickness[1]))
+    assert len(differences) >= 15
+    assert np.median(differences) <= 0.02
+    assert max(differences) <= 0.1
+
+
+def test_cuda_without_a_device_is_a_clear_error(bundle):
+    torch = pytest.importorskip("torch")
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a CUDA device")
+    with pytest.raises(DeviceError, match="--device cpu"):
+        choose_runtime(bundle, "cuda")
+    assert choose_runtime(bundle, "auto").device == "cpu"

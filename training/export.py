@@ -1,0 +1,104 @@
+"""Write a trained network as a bundle: weights, exported network, card."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import openvino
+import torch
+from safetensors.torch import save_file
+
+from models.bundle import CARD, EXPORT, NORMALISATION, WEIGHTS, IntervalTable, file_sha256
+from models.network import Architecture, build_network
+from training.config import Config
+
+# Until intervals are calibrated a bundle must not look precise.
+UNCALIBRATED = IntervalTable(0.9, (float("inf"),), (20.0,))
+
+
+class _Probabilities(torch.nn.Module):
+    """The network with its softmax, as it is exported."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self.network(pixels).softmax(1)  # type: ignore[no-any-return]
+
+
+def averaged_weights(checkpoint: Path) -> dict[str, torch.Tensor]:
+    """Return the running average of the weights from a checkpoint, rounded to half precision.
+
+    Half the size; torch and OpenVINO then start from the very same numbers.
+    """
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)["average"]
+    prefix = "module."
+    return {
+        name.removeprefix(prefix): value.half().contiguous()
+        for name, value in state.items()
+        if name.startswith(prefix)
+    }
+
+
+def write_card(
+    out: Path, fields: dict[str, Any], intervals: IntervalTable, metrics: dict[str, Any]
+) -> None:
+    """Write card.json with the hashes of the files beside it."""
+    hashes = {name: file_sha256(out / name) for name in (WEIGHTS, *EXPORT)}
+    bins = [
+        {"below_mm": None if upper == float("inf") else upper, "half_width_mm": round(width, 3)}
+        for upper, width in zip(intervals.upper_mm, intervals.half_width_mm, strict=True)
+    ]
+    card = fields | {
+        "metrics": metrics,
+        "intervals": {"nominal": intervals.nominal, "bins": bins},
+        "exported_from_sha256": hashes[WEIGHTS],
+        "sha256": hashes,
+    }
+    (out / CARD).write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
+def export(
+    checkpoint: Path, config: Config, labels: tuple[str, ...], about: dict[str, str], out: Path
+) -> dict[str, Any]:
+    """Write the bundle's files into OUT; intervals stay uncalibrated until they are fitted.
+
+    `about` has the card's texts: name, training_data, known_failures, licence. Returns the card's
+    fields for `write_card`.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    architecture = Architecture(config.channels)
+    weights = averaged_weights(checkpoint)
+    save_file(weights, out / WEIGHTS)
+    network = build_network(architecture, len(labels))
+    network.load_state_dict({name: value.float() for name, value in weights.items()})
+
+    graph = out / "network.onnx"
+    torch.onnx.export(
+        _Probabilities(network).eval(),
+        (torch.zeros(1, 1, config.grid_size, config.grid_size),),
+        graph,
+        input_names=["pixels"],
+        output_names=["probabilities"],
+        dynamic_axes={"pixels": {0: "n"}, "probabilities": {0: "n"}},
+        opset_version=17,
+        dynamo=False,  # the newer exporter needs onnxscript, and gains nothing here
+    )
+    openvino.save_model(openvino.Core().read_model(graph), out / EXPORT[0], compress_to_fp16=True)
+    graph.unlink()
+
+    fields: dict[str, Any] = about | {
+        "architecture": {
+            "family": "monai.networks.nets.UNet",
+            "channels": list(architecture.channels),
+            "strides": list(architecture.strides),
+            "num_res_units": architecture.num_res_units,
+            "norm": "INSTANCE",
+        },
+        "labels": list(labels),
+        "grid": {"size": config.grid_size, "mm_per_px": config.mm_per_px},
+        "normalisation": NORMALISATION,
+    }
+    write_card(out, fields, UNCALIBRATED, {})
+    return fields

@@ -1,0 +1,138 @@
+"""Train the U-Net on phantoms drawn on the fly: `python -m training.train CONFIG OUT`.
+
+Checkpoints in OUT let an interrupted run continue where it was; pictures are numbered, so a
+continued run sees the ones that an unbroken run would have seen.
+"""
+
+import argparse
+import csv
+import logging
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from monai.losses import DiceCELoss
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader, Dataset
+
+from data.phantom.render import LABELS
+from data.phantom.stream import sample
+from imaging.grid import GridSpec
+from models.network import Architecture, build_network
+from training.config import Config, read_config
+
+log = logging.getLogger(__name__)
+Batch = tuple[torch.Tensor, torch.Tensor]
+
+
+class PhantomDataset(Dataset[Batch]):
+    """Pictures number `start` to `stop` of the configured stream, as (pixels, soft labels)."""
+
+    def __init__(self, config: Config, start: int, stop: int) -> None:
+        """Remember the range; pictures are drawn when asked for."""
+        self.config, self.start, self.stop = config, start, stop
+        self.spec = GridSpec(config.grid_size, config.mm_per_px)
+
+    def __len__(self) -> int:
+        """Return the number of pictures."""
+        return self.stop - self.start
+
+    def __getitem__(self, index: int) -> Batch:
+        """Draw one picture."""
+        drawn = sample(self.config.seed, self.start + index, self.spec)
+        return torch.from_numpy(drawn.pixels), torch.from_numpy(drawn.labels)
+
+
+def learning_rate(config: Config, step: int) -> float:
+    """One cycle: linear warm-up over the first 5 %, then a half cosine to zero."""
+    warm = max(1, config.steps // 20)
+    if step < warm:
+        return config.learning_rate * (step + 1) / warm
+    part = (step - warm) / (config.steps - warm)
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * part))
+
+
+def batches(config: Config, first_step: int) -> Iterator[Batch]:
+    """Yield the batches from `first_step` to the end of the run."""
+    dataset = PhantomDataset(config, first_step * config.batch, config.steps * config.batch)
+    loader = DataLoader(
+        dataset,
+        batch_size=config.batch,
+        num_workers=config.workers,
+        prefetch_factor=4 if config.workers else None,
+    )
+    yield from loader
+
+
+def train(config: Config, out: Path) -> Path:
+    """Train to the last step, continuing from OUT's checkpoint if there is one.
+
+    Returns the checkpoint, a state dictionary of tensors only; `log.csv` beside it has the loss.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    checkpoint = out / "checkpoint.pt"
+    torch.manual_seed(config.seed)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network = build_network(Architecture(config.channels), len(LABELS)).to(device)
+    average_of = get_ema_multi_avg_fn(config.average_decay)  # type: ignore[no-untyped-call]
+    average = AveragedModel(network, multi_avg_fn=average_of)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=1e-4)
+    # Soft targets: a pixel that the outline crosses counts by its share of area.
+    loss_of = DiceCELoss(softmax=True, include_background=False, batch=True, lambda_ce=2.0)
+    first = 0
+    if checkpoint.exists():
+        state = torch.load(checkpoint, map_location=device, weights_only=True)
+        network.load_state_dict(state["network"])
+        average.load_state_dict(state["average"])
+        optimizer.load_state_dict(state["optimizer"])
+        first = int(state["step"])
+        log.info("continuing at step %d", first)
+
+    started, recent = time.monotonic(), 0.0
+    with (out / "log.csv").open("a", newline="") as file:
+        rows = csv.writer(file)
+        for step, (pixels, labels) in enumerate(batches(config, first), start=first):
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(config, step)
+            optimizer.zero_grad(set_to_none=True)
+            loss = loss_of(network(pixels.to(device)), labels.to(device))
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimizer.step()
+            average.update_parameters(network)
+            recent += float(loss.detach())
+            done = step + 1
+            if done % 50 == 0:
+                rows.writerow([done, f"{recent / 50:.4f}", f"{time.monotonic() - started:.0f}"])
+                file.flush()
+                log.info("step %d of %d, loss %.4f", done, config.steps, recent / 50)
+                recent = 0.0
+            if done % config.checkpoint_every == 0 or done == config.steps:
+                temporary = checkpoint.with_suffix(".part")
+                torch.save(
+                    {
+                        "network": network.state_dict(),
+                        "average": average.state_dict(),
+                        "optimizer": optimizer.state_dict(),
+                        "step": done,
+                    },
+                    temporary,
+                )
+                temporary.replace(checkpoint)
+    return checkpoint
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", type=Path, help="TOML file, for instance training/default.toml")
+    parser.add_argument("out", type=Path, help="folder for checkpoints and the log")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    train(read_config(arguments.config), arguments.out)
+
+
+if __name__ == "__main__":
+    main()
