@@ -1,0 +1,286 @@
+"""The command line. Everything heavy is imported when a command needs it."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from imaging.calibration import Calibration
+    from inference.records import ClipRecord
+
+app = typer.Typer(
+    name="endometer",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Measure endometrial thickness on transvaginal ultrasound: DICOM in, calibrated "
+    "millimetres or a reason out. Research software, not a medical device.",
+)
+
+FAILED, USAGE = 1, 2
+
+
+def _usage(message: str) -> typer.Exit:
+    """Print what was wrong with the call to standard error; raise what this returns."""
+    typer.echo(f"endometer: {message}", err=True)
+    return typer.Exit(USAGE)
+
+
+def _parse_spacing(text: str) -> tuple[float, float]:
+    parts = text.split(",")
+    try:
+        row, column = (float(part) for part in parts)
+    except ValueError:
+        raise _usage(
+            f"--spacing {text!r} is not ROW,COLUMN: two numbers of millimetres per pixel, "
+            "for instance --spacing 0.12,0.12."
+        ) from None
+    return row, column
+
+
+def _user_calibration(text: str | None) -> "Calibration | None":
+    if text is None:
+        return None
+    from imaging.calibration import Calibration, user_calibration
+
+    scale = user_calibration(*_parse_spacing(text))
+    if isinstance(scale, Calibration):
+        return scale
+    raise _usage(f"--spacing {text}: {scale.message}")
+
+
+@app.command()
+def measure(  # noqa: PLR0913, PLR0917 - a command line's options are its interface
+    sources: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="SOURCE...", help="DICOM, PNG, JPEG or TIFF files, or folders of any depth."
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for tables, overlays and run.json; made if it is not there."),
+    ] = None,
+    threshold: Annotated[
+        float, typer.Option(help="Thinner than this many mm is called thin.")
+    ] = 6.0,
+    spacing: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ROW,COLUMN",
+            help="Your own mm per pixel, for images that carry no scale. Never overrides a file's.",
+        ),
+    ] = None,
+    bundle: Annotated[
+        Path | None, typer.Option(help="Folder of a model; the shipped one if left out.")
+    ] = None,
+    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to compute.")] = (
+        "auto"
+    ),
+    frames: Annotated[
+        str,
+        typer.Option(
+            metavar="best|all", help="Draw the best frame of a cine, or all that show something."
+        ),
+    ] = "best",
+    pseudonymise: Annotated[
+        Path | None,
+        typer.Option(metavar="KEYFILE", help="Write a keyed hash instead of patient identifiers."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object per clip instead of a table.")
+    ] = False,
+) -> None:
+    """Measure clips: one row each, with thickness, interval, call, or the reason for none.
+
+    A sonographer's single clip:  [bold]endometer measure scan.dcm[/bold]
+
+    A researcher's archive:  [bold]endometer measure archive/ --out results/[/bold]
+
+    Exit status: 0 every file was measured or refused with a reason, 1 a file could not be read,
+    2 wrong usage.
+    """
+    if not 0 < threshold < 100:
+        raise _usage(f"--threshold {threshold:g} is not a thickness in mm.")
+    if frames not in ("best", "all"):
+        raise _usage(f"--frames {frames!r} is neither best nor all.")
+    if device not in ("auto", "cpu", "cuda"):
+        raise _usage(f"--device {device!r} is none of auto, cpu, cuda.")
+    missing = [source for source in sources if not source.exists() and not source.is_symlink()]
+    if missing:
+        raise _usage(f"there is no {', no '.join(map(str, missing))}. Nothing was measured.")
+    if out is not None and out.exists() and not out.is_dir():
+        raise _usage(f"--out {out} is a file; name a folder.")
+    user = _user_calibration(spacing)
+    key = _read_key(pseudonymise)
+
+    from inference.clip import Settings
+    from inference.run import measure as run_measure
+    from models.bundle import BundleError, load_bundle
+    from models.runtime import DeviceError, choose_runtime
+
+    try:
+        model = load_bundle(bundle)
+        runtime = choose_runtime(model, device)
+    except (BundleError, DeviceError) as error:
+        raise _usage(str(error)) from None
+
+    from app.report import Progress, print_table
+
+    settings = Settings(threshold_mm=threshold, user=user)
+    with Progress(sys.stderr) as progress:
+
+        def on_clip(record: "ClipRecord") -> None:
+            progress.advance()
+            if as_json:
+                typer.echo(json.dumps(record.row(), ensure_ascii=False))
+
+        try:
+            run = run_measure(
+                sources,
+                model,
+                runtime,
+                settings,
+                out=out,
+                all_frames=frames == "all",
+                pseudonym_key=key,
+                on_clip=on_clip,
+            )
+        except OSError as error:
+            raise _usage(f"{out} cannot be written: {error.strerror or error}.") from None
+    if not run.records:
+        raise _usage(
+            f"no DICOM, PNG, JPEG or TIFF files in {', '.join(map(str, sources))} "
+            f"({run.skipped} other files looked at)."
+        )
+    if not as_json:
+        print_table(run, out)
+    raise typer.Exit(FAILED if run.failed else 0)
+
+
+def _read_key(path: Path | None) -> bytes | None:
+    if path is None:
+        return None
+    try:
+        key = path.read_bytes().strip()
+    except OSError as error:
+        raise _usage(f"--pseudonymise {path} cannot be read: {error.strerror}.") from None
+    if len(key) < 16:
+        raise _usage(
+            f"--pseudonymise {path} has {len(key)} bytes; a key needs 16 or more, for instance "
+            "from `openssl rand -hex 32`."
+        )
+    return key
+
+
+@app.command()
+def thickness(
+    mask: Annotated[
+        Path,
+        typer.Argument(
+            help="PNG or TIFF: 0 background, 1 endometrium, 2 fluid; 255 counts as 1.",
+        ),
+    ],
+    spacing: Annotated[
+        str, typer.Option(metavar="ROW,COLUMN", help="Millimetres per pixel of the mask.")
+    ],
+) -> None:
+    """Measure a mask that somebody drew, with the geometry that is used on scans.
+
+    For instance:  [bold]endometer thickness mask.png --spacing 0.12,0.12[/bold]
+
+    Prints one JSON object. Exit status 1, with the reason, if there is nothing to measure.
+    """
+    row_mm, column_mm = _parse_spacing(spacing)
+    from imaging.calibration import Calibration, user_calibration
+
+    scale = user_calibration(row_mm, column_mm)
+    if not isinstance(scale, Calibration):
+        raise _usage(f"--spacing {spacing}: {scale.message}")
+
+    from imaging.mask import MaskError, read_mask
+    from inference.thickness import NotMeasurable, measure_thickness
+
+    try:
+        endometrium, fluid = read_mask(mask)
+        found = measure_thickness(endometrium, scale.spacing_mm, fluid=fluid)
+    except (MaskError, NotMeasurable) as error:
+        typer.echo(f"endometer: {mask}: {error}", err=True)
+        raise typer.Exit(FAILED) from None
+    typer.echo(
+        json.dumps(
+            {
+                "thickness_mm": found.thickness_mm,
+                "calipers": [[float(r), float(c)] for r, c in found.calipers],
+                "profile_mm": [round(float(mm), 4) for mm in found.profile_mm],
+                "fluid": found.fluid,
+                "inscribed_circle_mm": found.inscribed_circle_mm,
+            }
+        )
+    )
+
+
+@app.command()
+def info(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Show versions, models, device, and which kinds of DICOM can be decoded here.
+
+    For instance, before a run over an archive:  [bold]endometer info[/bold]
+    """
+    from app.report import gather_info, print_info
+
+    facts = gather_info()
+    if as_json:
+        typer.echo(json.dumps(facts, ensure_ascii=False))
+    else:
+        print_info(facts)
+
+
+@app.command()
+def phantom(
+    out: Annotated[Path, typer.Argument(help="Folder for the clips and truth.csv.")],
+    n: Annotated[int, typer.Option(min=1, max=100_000, help="How many clips.")] = 20,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same files.")] = 1,
+    frames: Annotated[
+        int, typer.Option(min=1, max=10_000, help="Frames of each clip; 1 makes stills.")
+    ] = 1,
+) -> None:
+    """Make simulated DICOM clips whose thickness is known, to test a scanner's export or this tool.
+
+    For instance:  [bold]endometer phantom phantoms/ --n 20 --seed 1[/bold]
+    """
+    from data.phantom.collection import write_phantoms
+
+    try:
+        rows = write_phantoms(out, n=n, seed=seed, frames=frames)
+    except OSError as error:
+        raise _usage(f"{out} cannot be written: {error.strerror or error}.") from None
+    typer.echo(f"{len(rows)} phantoms and truth.csv in {out}")
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Argument(help="Folder for the clips and the results.")],
+) -> None:
+    """Make a handful of phantoms, add published real clips if they are installed, measure all.
+
+    For instance:  [bold]endometer demo demo/[/bold]
+    """
+    from app.demo import prepare
+
+    clips = prepare(out / "clips")
+    measure(sources=[clips], out=out / "results")
+
+
+def main() -> None:
+    """Run the command line; an interrupted run ends with a word and not a traceback."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        typer.echo("endometer: interrupted.", err=True)
+        sys.exit(130)

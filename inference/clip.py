@@ -1,0 +1,249 @@
+"""One clip: its views, its frames, the best of them, the record."""
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imaging.calibration import Box, Calibration, decide_calibration, tissue_boxes
+from imaging.clip import Clip, ClipError, Frame, sha256
+from imaging.modality import bmode_refusal
+from imaging.reasons import Reason, Refusal
+from imaging.sector import find_sector
+from inference.decision import decide
+from inference.frame import Finding, View, find, segment, too_poor
+from inference.records import ClipRecord, Measurement, Status
+from models.bundle import Bundle
+from models.runtime import Runtime
+
+Points = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run may choose. `user` is the scale given by hand, for images that carry none."""
+
+    threshold_mm: float = 6.0
+    user: Calibration | None = None
+
+
+@dataclass(frozen=True)
+class MeasuredClip:
+    """The record of a clip, a measurement per frame, and what was outlined, by frame number.
+
+    `findings` holds the best frame's only, or every frame's if they were asked for. `sector` is
+    bool (rows, columns), None where nothing was decoded.
+    """
+
+    record: ClipRecord
+    frames: tuple[Measurement, ...]
+    findings: dict[int, Finding]
+    sector: NDArray[np.bool_] | None
+
+
+def measure_clip(
+    path: Path,
+    bundle: Bundle,
+    runtime: Runtime,
+    settings: Settings | None = None,
+    *,
+    keep_all: bool = False,
+) -> MeasuredClip:
+    """Measure every frame of a file; never raises for what is in the file.
+
+    A file that cannot be read gives a record with status failed and the cause as its message.
+    `keep_all` keeps what was outlined in every frame, for overlays.
+    """
+    settings = settings or Settings()
+    blank = ClipRecord(
+        file=path.as_posix(),
+        sha256=None,
+        identity=None,
+        frames=None,
+        best=Measurement(None, Status.FAILED),
+        frames_measured=None,
+        frames_median_mm=None,
+        frames_iqr_mm=None,
+        bundle=bundle.name,
+        device=runtime.device,
+    )
+    try:
+        blank = replace(blank, sha256=sha256(path))
+        with Clip.open(path) as clip:
+            blank = replace(blank, identity=clip.identity, frames=clip.frames)
+            return _measure(clip, blank, bundle, runtime, settings, keep_all)
+    except ClipError as error:
+        best = replace(blank.best, message=str(error))
+        return MeasuredClip(replace(blank, best=best), (), {}, None)
+
+
+def _measure(
+    clip: Clip,
+    blank: ClipRecord,
+    bundle: Bundle,
+    runtime: Runtime,
+    settings: Settings,
+    keep_all: bool,
+) -> MeasuredClip:
+    if refusal := bmode_refusal(clip.header):
+        return MeasuredClip(replace(blank, best=_refused(None, refusal)), (), {}, None)
+    views = find_views(clip, settings)
+    sector = np.logical_or.reduce([view.sector for view in views]) if views else None
+    if sector is None:
+        refusal = Refusal(
+            Reason.NOT_BMODE, "No B-mode image was found in the picture: it is empty or text only."
+        )
+        return MeasuredClip(replace(blank, best=_refused(None, refusal)), (), {}, None)
+
+    rows: list[Measurement] = []
+    findings: dict[int, Finding] = {}
+    best: Measurement | None = None
+    for number in range(1, clip.frames + 1):
+        try:
+            frame = clip.frame(number)
+        except ClipError as error:
+            rows.append(Measurement(number, Status.FAILED, message=str(error)))
+            continue
+        row, finding = measure_frame(frame, clip, views, bundle, runtime, settings)
+        rows.append(row)
+        if finding and (best is None or _rank(row) > _rank(best)):
+            best = row
+            if not keep_all:
+                findings.clear()
+        if finding and (keep_all or best is row):
+            findings[number] = finding
+    if all(row.status is Status.FAILED for row in rows):
+        raise ClipError(rows[0].message or "No frame could be read.")
+    return MeasuredClip(_summary(blank, rows, best), tuple(rows), findings, sector)
+
+
+def find_views(clip: Clip, settings: Settings) -> list[View]:
+    """Return the B-mode images of a clip: one per calibrated region, else one for the frame.
+
+    The sector is found once, on the brightest of up to three frames in every pixel: the picture
+    does not move within a clip, and a shadow rarely stays. Raises ClipError if none is readable.
+    """
+    shape = (clip.rows, clip.columns)
+    brightest = np.zeros(shape, np.uint8)
+    failure: ClipError | None = None
+    readable = False
+    for number in sorted({1, (clip.frames + 1) // 2, clip.frames}):
+        try:
+            frame = clip.frame(number)
+        except ClipError as error:
+            failure = failure or error
+            continue
+        readable = True
+        np.maximum(brightest, np.where(frame.graphics, 0, frame.luma), out=brightest)
+    if not readable and failure:
+        raise failure
+
+    views = []
+    for box in tissue_boxes(clip.header, shape) or (Box(0, 0, shape[0] - 1, shape[1] - 1),):
+        window = np.s_[box.row_0 : box.row_1 + 1, box.column_0 : box.column_1 + 1]
+        sector = np.zeros(shape, bool)
+        sector[window] = find_sector(brightest[window])
+        if not sector.any():
+            continue
+        corners = np.array([[box.row_0, box.column_0], [box.row_1, box.column_1]], float)
+        scale = decide_calibration(clip.header, shape, corners, user=settings.user)
+        views.append(View(sector, scale.spacing_mm if isinstance(scale, Calibration) else None))
+    return views
+
+
+def measure_frame(
+    frame: Frame,
+    clip: Clip,
+    views: list[View],
+    bundle: Bundle,
+    runtime: Runtime,
+    settings: Settings,
+) -> tuple[Measurement, Finding | None]:
+    """Measure one frame: the view with the best finding counts.
+
+    Returns the frame's row and what was outlined, if anything was.
+    """
+    shape = (clip.rows, clip.columns)
+    results = [
+        find(*segment(frame.luma, frame.graphics, view, bundle, runtime), view, bundle)
+        for view in views
+    ]
+    found = [result for result in results if isinstance(result, Finding)]
+    if not found:
+        scale = decide_calibration(clip.header, shape, user=settings.user)
+        # Whoever sorts refusals wants to know first that a clip could never have been measured.
+        refusal = next(result for result in results if isinstance(result, Refusal))
+        if isinstance(scale, Refusal) and scale.reason is not Reason.AMBIGUOUS_CALIBRATION:
+            refusal = scale
+        return _scaled(_refused(frame.number, refusal), scale), None
+
+    finding = max(found, key=lambda result: result.parts.quality)
+    outline = np.concatenate([*finding.outline, finding.calipers])
+    scale = decide_calibration(clip.header, shape, outline, user=settings.user)
+    row = replace(
+        _scaled(Measurement(frame.number, Status.NOT_MEASURABLE), scale),
+        fluid=finding.fluid,
+        quality=finding.parts.quality,
+        caliper_row_1=float(finding.calipers[0, 0]),
+        caliper_column_1=float(finding.calipers[0, 1]),
+        caliper_row_2=float(finding.calipers[1, 0]),
+        caliper_column_2=float(finding.calipers[1, 1]),
+        thickness_px=finding.thickness_px,
+    )
+    refusal_or_none = scale if isinstance(scale, Refusal) else too_poor(finding.parts)
+    if refusal_or_none or finding.thickness_mm is None:
+        refusal = refusal_or_none or Refusal(Reason.NO_CALIBRATION, "The view has no scale.")
+        return replace(row, reason=refusal.reason, message=refusal.message), finding
+    decision = decide(finding.thickness_mm, bundle.intervals, settings.threshold_mm)
+    return replace(
+        row,
+        status=Status.MEASURED,
+        thickness_mm=finding.thickness_mm,
+        lower_mm=decision.lower_mm,
+        upper_mm=decision.upper_mm,
+        call=decision.call,
+        threshold_mm=settings.threshold_mm,
+    ), finding
+
+
+def _scaled(row: Measurement, scale: Calibration | Refusal) -> Measurement:
+    """Add the scale to a row, also to one that is refused for another reason."""
+    if isinstance(scale, Refusal):
+        return row
+    return replace(
+        row, row_mm=scale.row_mm, column_mm=scale.column_mm, calibration=str(scale.source)
+    )
+
+
+def _refused(number: int | None, refusal: Refusal) -> Measurement:
+    return Measurement(
+        number, Status.NOT_MEASURABLE, reason=refusal.reason, message=refusal.message
+    )
+
+
+def _rank(row: Measurement) -> tuple[bool, float]:
+    return row.status is Status.MEASURED, row.quality or 0.0
+
+
+def _summary(blank: ClipRecord, rows: list[Measurement], best: Measurement | None) -> ClipRecord:
+    """Choose the frame that speaks for the clip, and say how the others agree."""
+    if best is None:
+        # Nothing was outlined anywhere: the commonest reason is the clip's.
+        refused = [row for row in rows if row.reason]
+        reason = Counter(row.reason for row in refused).most_common(1)[0][0]
+        best = replace(next(row for row in refused if row.reason is reason), frame=None)
+    failed = sum(row.status is Status.FAILED for row in rows)
+    if failed:
+        note = f"{failed} of {len(rows)} frames could not be read."
+        best = replace(best, message=f"{best.message} {note}" if best.message else note)
+    values = [row.thickness_mm for row in rows if row.thickness_mm is not None]
+    quartiles = np.percentile(values, [25, 50, 75]).tolist() if values else None
+    return replace(
+        blank,
+        best=best,
+        frames_measured=len(values),
+        frames_median_mm=quartiles[1] if quartiles else None,
+        frames_iqr_mm=quartiles[2] - quartiles[0] if quartiles else None,
+    )

@@ -1,0 +1,35 @@
+from math import inf
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inference.decision import decide
+from inference.records import Call
+from models.bundle import IntervalTable
+
+TABLE = IntervalTable(0.9, (4.0, 8.0, inf), (0.4, 0.6, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("thickness", "call"),
+    [
+        (5.0, Call.THIN),
+        (5.39, Call.THIN),
+        (5.4, Call.INDETERMINATE),  # upper is 6.0: not below
+        (6.0, Call.INDETERMINATE),
+        (6.6, Call.NOT_THIN),  # lower is 6.0: at the threshold is not thin
+        (6.59, Call.INDETERMINATE),
+        (12.0, Call.NOT_THIN),
+    ],
+)
+def test_the_call_follows_the_interval(thickness, call):
+    assert decide(thickness, TABLE, 6.0).call is call
+
+
+@given(thickness=st.floats(0.1, 40), threshold=st.floats(1, 20))
+def test_the_interval_holds_the_thickness_and_decides_alone(thickness, threshold):
+    found = decide(thickness, TABLE, threshold)
+    assert 0 <= found.lower_mm <= thickness <= found.upper_mm
+    assert (found.call is Call.THIN) == (found.upper_mm < threshold)
+    assert (found.call is Call.NOT_THIN) == (found.lower_mm >= threshold)
