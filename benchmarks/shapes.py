@@ -44,7 +44,7 @@ class Shape:
         return sum(length for length, _ in self.arcs)
 
     def coordinates(self, points: Array) -> tuple[Array, Array, Array]:
-        """Foot arc length s, signed side offset n and overshoot beyond an end, for points (m, 2)."""
+        """Foot arc length s, signed offset n, overshoot beyond an end, for points (m, 2)."""
         m = len(points)
         best = np.full(m, np.inf)
         s_out, n_out, over_out = np.zeros(m), np.zeros(m), np.zeros(m)
@@ -62,9 +62,7 @@ class Shape:
                 angle = np.arctan2(np.sign(radius) * u, np.sign(radius) * (radius - v))
                 s = angle * radius
                 n = radius - np.sign(radius) * np.hypot(u, radius - v)
-                end = (
-                    start + radius * np.sin(turn) * along + radius * (1 - np.cos(turn)) * side
-                )
+                end = start + radius * np.sin(turn) * along + radius * (1 - np.cos(turn)) * side
             foot = np.clip(s, 0.0, length)
             if abs(turn) < 1e-9:
                 foot_uv = np.stack([foot, np.zeros(m)], 1)
@@ -200,7 +198,10 @@ def draw(
 
 
 def _sigmoid(
-    image: Array, edge: NDArray[np.bool_], test: Callable[[Array], NDArray[np.bool_]], spacing: Array
+    image: Array,
+    edge: NDArray[np.bool_],
+    test: Callable[[Array], NDArray[np.bool_]],
+    spacing: Array,
 ) -> Array:
     """Sigmoid of the signed distance to edge points that bisection puts on the true boundary."""
     from scipy import ndimage, spatial  # noqa: PLC0415

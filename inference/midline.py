@@ -28,8 +28,8 @@ class Chords:
 
     points: (n, 2) midline in mm of the crop; normals: (n, 2) unit vectors; plus, minus: (n,) mm
     from the midline to the outline along +normal and -normal, NaN where unknown; cut: (n,) bool, a
-    side leaves the array; step_mm between stations; tips: (start, end) arc length in mm left before
-    the first and after the last station until the outline; open_ends: the tip is the array border.
+    side leaves the array; step_mm between stations; open_ends: the tip (start, end) lies on the
+    border of the array.
     """
 
     points: Array
@@ -86,7 +86,7 @@ def penalty_for(wavelength_mm: float, step_mm: float, order: int) -> float:
 
 
 def resample(points: Array, step_mm: float) -> tuple[Array, float]:
-    """A polyline (n, 2) at equal steps of about `step_mm`; returns the points and the exact step."""
+    """A polyline (n, 2) at equal steps of about `step_mm`, and the exact step."""
     run = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(points, axis=0).T))])
     count = max(int(np.ceil(run[-1] / step_mm)), 8)
     at = np.linspace(0.0, run[-1], count + 1)
@@ -248,26 +248,25 @@ def chords_of(
     edge = (np.array(region.field.shape) - 1) * region.spacing
     slack = 1.5 * float(region.spacing.max())
     ends = points[[0, -1]]
-    open_ends = ((ends < slack) | (ends > edge - slack)).any(axis=1) & region.touches_border
-    return Chords(
-        points, normals, plus, minus, cut, step_mm, (bool(open_ends[0]), bool(open_ends[1]))
-    )
+    at_border: Mask = np.any((ends < slack) | (ends > edge - slack), axis=1, keepdims=False)
+    open_ends = [bool(end) and region.touches_border for end in at_border]
+    return Chords(points, normals, plus, minus, cut, step_mm, (open_ends[0], open_ends[1]))
 
 
-def _inside_run(region: Region, points: Array, seed: int) -> tuple[Array, int]:
-    """The run of stations around `seed` inside the outline and the array, and the new seed."""
+def _inside_run(region: Region, points: Array, seed: int) -> Array:
+    """The run of stations around `seed` inside the outline and the array."""
     last = (np.array(region.field.shape) - 1) * region.spacing
     good = (region.sample(points) > LEVEL) & ((points >= 0) & (points <= last)).all(axis=1)
     if not good[seed]:
         hits = np.nonzero(good)[0]
         if len(hits) == 0:
-            return points[:0], 0
+            return points[:0]
         seed = int(hits[np.argmin(np.abs(hits - seed))])
     before = np.nonzero(~good[:seed])[0]
     after = np.nonzero(~good[seed:])[0]
     start = int(before[-1]) + 1 if len(before) else 0
     stop = seed + int(after[0]) if len(after) else len(points)
-    return points[start:stop], seed - start
+    return points[start:stop]
 
 
 def find_midline(region: Region, radius_mm: float) -> Chords | None:
@@ -283,16 +282,16 @@ def find_midline(region: Region, radius_mm: float) -> Chords | None:
     spurs = spur_mask(region, radius_mm)
     for round_index in range(ROUNDS + 1):
         wave = WAVELENGTH * radius_mm * (2.0 if round_index == 0 else 1.0)
-        extra = int(np.ceil(1.8 * radius_mm / exact)) if round_index == 0 else 3 + int(
-            0.3 * radius_mm / exact
+        extra = (
+            int(np.ceil(1.8 * radius_mm / exact))
+            if round_index == 0
+            else 3 + int(0.3 * radius_mm / exact)
         )
         padded = np.pad(points, ((extra, extra), (0, 0)), constant_values=np.nan)
         order = 2 if round_index == 0 else 3
-        curve = smooth(
-            padded, np.pad(weights, extra), penalty_for(wave, exact, order), order
-        )
+        curve = smooth(padded, np.pad(weights, extra), penalty_for(wave, exact, order), order)
         seed = extra + len(points) // 2
-        inside, _ = _inside_run(region, curve, seed)
+        inside = _inside_run(region, curve, seed)
         if len(inside) < 5:
             return None
         final = rests or round_index == ROUNDS

@@ -16,6 +16,7 @@ Mask = NDArray[np.bool_]
 LEVEL = 0.5  # design section 5: the outline is where the probability is one half
 MARGIN_PX = 4  # background kept around the component
 SOFTEN_PX = 0.6  # Gaussian that makes the half level of anti-aliased masks sub-pixel exact
+FLAT, FLAT_PX = 0.01, 5.0  # an interior is flat if its halves agree so well, if it is so deep
 SPUR_RADIUS = 0.25  # of the inscribed radius: what an opening of this radius removes is a spur
 EIGHT = np.ones((3, 3), dtype=bool)
 
@@ -46,7 +47,7 @@ class Region:
 
 
 def interpolate(coefficients: Array, points_px: Array, order: int = 3) -> Array:
-    """Spline values at points (..., 2), (row, column) in pixels; beyond the array the edge goes on."""
+    """Spline values at points (..., 2), (row, column) in pixels; the edge goes on."""
     result: Array = ndimage.map_coordinates(
         coefficients, np.moveaxis(points_px, -1, 0), order=order, mode="nearest", prefilter=False
     )
@@ -100,15 +101,17 @@ def find_region(
         holes |= ndimage.binary_dilation(holes, EIGHT) & core
     value = np.where(keep, union[crop], 0.0)
     value[holes] = 1.0
-    soft = ndimage.gaussian_filter(value, SOFTEN_PX, mode="nearest")
     spacing = np.asarray(spacing_mm, dtype=np.float64)
     padded = np.pad(filled, 1, mode="edge")  # the border of the array is not an outline
-    depth = ndimage.distance_transform_edt(padded, sampling=spacing)[1:-1, 1:-1]
-    if not np.isfinite(depth).all() or padded.all():
+    if padded.all():
         return None
+    depth = ndimage.distance_transform_edt(padded, sampling=spacing)[1:-1, 1:-1]
+    top = _flat_top(value, depth, float(spacing.max()))
+    value = np.minimum(value / top, 1.0)
+    soft = ndimage.gaussian_filter(value, SOFTEN_PX, mode="nearest")
     own_fluid = None
     if fluid is not None:
-        own_fluid = np.where(filled & ~holes, fluid[crop], 0.0)
+        own_fluid = np.where(filled & ~holes, np.minimum(fluid[crop] / top, 1.0), 0.0)
         own_fluid = ndimage.gaussian_filter(own_fluid, SOFTEN_PX, mode="nearest")
     return Region(
         field=soft,
@@ -120,6 +123,18 @@ def find_region(
         spacing=spacing,
         touches_border=touches,
     )
+
+
+def _flat_top(value: Array, depth_mm: Array, pixel_mm: float) -> float:
+    """The level (0.5, 1] of a flat interior: a blurred edge that falls from it has its middle at
+    half of it, not at one half. 1.0 for thin components and where the interior still rises.
+    """
+    deepest = float(depth_mm.max())
+    if deepest < FLAT_PX * pixel_mm:
+        return 1.0
+    inner = float(np.median(value[depth_mm >= 0.75 * deepest]))
+    outer = float(np.median(value[(depth_mm >= 0.5 * deepest) & (depth_mm < 0.75 * deepest)]))
+    return inner if inner < 0.99 and abs(inner - outer) < FLAT else 1.0
 
 
 def spur_mask(region: Region, radius_mm: float) -> Mask:
@@ -160,15 +175,20 @@ def inscribed_circle(region: Region, outline_px: Array) -> tuple[float, Array]:
     def clearance(centres: Array) -> Array:
         t = ((centres[:, None] - start) * step).sum(-1) / squared
         foot = start + np.clip(t, 0.0, 1.0)[..., None] * step
-        result: Array = np.sqrt(((centres[:, None] - foot) ** 2).sum(-1).min(1))
-        return result
+        distance = np.sqrt(((centres[:, None] - foot) ** 2).sum(-1).min(1))
+        inside = ((centres >= 0) & (centres <= limit)).all(1) & (region.sample(centres) > LEVEL)
+        return np.where(inside, distance, 0.0)
 
-    deepest = float(region.depth_mm.max())
+    limit = (np.array(region.field.shape) - 1) * region.spacing
+    depth = region.depth_mm
+    if region.touches_border:  # a circle does not reach beyond the array
+        padded = np.pad(region.filled, 1)
+        depth = ndimage.distance_transform_edt(padded, sampling=region.spacing)[1:-1, 1:-1]
     size = float(region.spacing.max())
-    seeds = np.argwhere(region.depth_mm >= deepest - 0.5 * size)
-    seeds = seeds[:: max(1, len(seeds) // 24)] * region.spacing
-    found = clearance(seeds)
-    best, centre = float(found.max()), seeds[int(np.argmax(found))]
+    seeds = np.argwhere(depth >= float(depth.max()) - 0.5 * size)
+    starts = seeds[:: max(1, len(seeds) // 24)] * region.spacing
+    found = clearance(starts)
+    best, centre = float(found.max()), starts[int(np.argmax(found))]
     angles = np.arange(16) * (np.pi / 8)
     ring = np.stack([np.sin(angles), np.cos(angles)], axis=1)
     while size > 1e-3:

@@ -24,9 +24,9 @@ from inference.profile import Profile, build_profile
 
 SMALLEST_PX = 6  # pixels above one half: fewer are a speck, not an endometrium
 PLAUSIBLE_MM = (0.3, 60.0)  # thickness; an endometrium above 60 mm has not been described
-OVER_CIRCLE = 1.5  # a chord this much longer than the largest circle inside is oblique
+OVER_CIRCLE = 1.25  # a chord this much longer than the largest circle inside is oblique
 CUT_RUN = 1.2  # of the thickness: the longest end run without whole chords at an oblique exit
-CUT_RISE = 0.015  # of the thickness, per half thickness of midline: still rising at the cut
+CUT_RISE = 0.0075  # of the thickness, over a quarter of it: still rising at the cut
 LEAST_RUN = 0.5  # of the thickness: midline with whole chords that a cut band must keep
 
 Point = tuple[float, float]
@@ -36,6 +36,7 @@ class NotMeasurable(ValueError):  # noqa: N818 - a refusal, not a fault; the nam
     """There is no safe thickness; `reason` is machine-readable, the message is for people."""
 
     def __init__(self, reason: Reason, message: str) -> None:
+        """Keep the reason (closed list) and the message."""
         super().__init__(message)
         self.reason = reason
         self.message = message
@@ -141,7 +142,10 @@ def _checked(values: ArrayLike, name: str) -> Array:
 
 
 def _checked_spacing(spacing_mm: tuple[float, float]) -> tuple[float, float]:
-    values = np.asarray(spacing_mm, dtype=np.float64)
+    try:
+        values = np.asarray(spacing_mm, dtype=np.float64)
+    except (TypeError, ValueError):
+        values = np.empty(0)
     if values.shape != (2,) or not (np.isfinite(values) & (values > 0)).all():
         raise ValueError(
             f"spacing_mm is {spacing_mm!r}; two positive numbers (row, column) in mm are needed"
@@ -180,11 +184,11 @@ def _refuse_cut(chords: Chords, profile: Profile, pixel_mm: float) -> None:
         raise NotMeasurable(
             Reason.CUT_OFF, "The border of the image leaves too little of the endometrium."
         )
-    reach = max(int(0.5 * thickness / step), 1)
-    least = max(CUT_RISE * thickness, 2.0 * profile.noise)
+    reach = max(int(0.25 * thickness / step), 1)
+    least = max(CUT_RISE * thickness, profile.noise)
     for is_open, at, inwards in zip(chords.open_ends, (first, last), (1, -1), strict=True):
         inner = int(np.clip(at + inwards * reach, first, last))
-        near_peak = abs(profile.peak - at) <= reach
+        near_peak = abs(profile.peak - at) <= max(reach // 5, 1)
         rise = float(profile.values[at] - profile.values[inner])
         if is_open and near_peak and rise > least:
             raise NotMeasurable(
@@ -209,7 +213,7 @@ def _result(
         )
     fluid_mm = float(profile.fluid[profile.peak])
     outer = thickness + fluid_mm
-    if outer > OVER_CIRCLE * circle[0]:
+    if outer > OVER_CIRCLE * circle[0] + 2.0 * float(region.spacing.max()):
         raise NotMeasurable(
             Reason.IMPLAUSIBLE_GEOMETRY,
             f"The longest chord has {outer:.1f} mm, but the largest circle inside only "
