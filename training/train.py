@@ -80,7 +80,13 @@ def train(config: Config, out: Path) -> Path:
     average = AveragedModel(network, multi_avg_fn=average_of)
     optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=1e-4)
     # Soft targets: a pixel that the outline crosses counts by its share of area.
-    loss_of = DiceCELoss(softmax=True, include_background=False, batch=True, lambda_ce=2.0)
+    loss_of = DiceCELoss(
+        softmax=True,
+        include_background=False,
+        batch=True,
+        lambda_ce=2.0,
+        weight=torch.tensor([1.0, 3.0, 1.0, 1.0], device=device),  # LABELS: endometrium counts
+    )
     first = 0
     if checkpoint.exists():
         state = torch.load(checkpoint, map_location=device, weights_only=True)
@@ -97,7 +103,10 @@ def train(config: Config, out: Path) -> Path:
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(config, step)
             optimizer.zero_grad(set_to_none=True)
-            loss = loss_of(network(pixels.to(device)), labels.to(device))
+            # Half precision pays on GPUs; many CPUs only emulate it.
+            with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+                logits = network(pixels.to(device))
+            loss = loss_of(logits.float(), labels.to(device))
             loss.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()

@@ -109,9 +109,11 @@ def _ellipse(rng: Rng, depth: Array, lateral: Array, span: float) -> Array:
     return (1 - np.hypot(u / a, v / b)) * b
 
 
-def _clutter(rng: Rng, grey: Array, depth: Array, lateral: Array, span: float) -> Array:
+def _clutter(
+    rng: Rng, grey: Array, depth: Array, lateral: Array, span: float, wild: float
+) -> Array:
     """Add blobs, cysts, bowel and interfaces that may be brighter than any endometrium."""
-    for _ in range(rng.integers(2, 10)):
+    for _ in range(rng.integers(1, 4 + round(7 * wild))):
         inside = _ellipse(rng, depth, lateral, span)
         soft = _edge(inside, rng.uniform(0.3, 4))
         if rng.random() < 0.25:  # anechoic: bladder, follicle, vessel
@@ -124,7 +126,8 @@ def _clutter(rng: Rng, grey: Array, depth: Array, lateral: Array, span: float) -
                 grey = grey + rng.uniform(0.05, 0.5) * np.exp(
                     -((inside / rng.uniform(0.3, 1.2)) ** 2)
                 )
-    for _ in range(rng.integers(1, 9)):  # serosa, bowel wall, fascia: bright or dark curved bands
+    # Serosa, bowel wall, fascia: bright or dark curved bands.
+    for _ in range(rng.integers(1, 4 + round(6 * wild))):
         tilt = rng.normal(0, 0.5) if rng.random() < 0.7 else rng.uniform(-1.6, 1.6)
         axis = ArcFrame((rng.uniform(0, span), rng.uniform(-0.7, 0.7) * span), tilt, 0.0)
         s, d = axis.local(depth, lateral)
@@ -137,13 +140,13 @@ def _clutter(rng: Rng, grey: Array, depth: Array, lateral: Array, span: float) -
 
 
 def _endometrium(
-    rng: Rng, scene: Scene, grey: Array, depth: Array, lateral: Array, px: float
+    rng: Rng, scene: Scene, grey: Array, at: tuple[Array, Array], px: float, wild: float
 ) -> tuple[Array, Array, Array]:
     """Paint the band. Return the new grey and the coverage of the band and of fluid."""
     band = scene.endometrium
     if band is None:
         raise ValueError("the scene shows no endometrium")
-    s, d = band.frame.local(depth, lateral)
+    s, d = band.frame.local(*at)
     half = band.half(s)
     fluid_half = np.minimum(band.fluid_half(s), 2 * band.thickness_mm * band.profile(s))
     inside = half - np.abs(d)
@@ -157,15 +160,16 @@ def _endometrium(
     tissue = np.maximum(half - fluid_half, 1e-6)
     myometrium = grey
     pattern = scene.pattern
-    line = rng.uniform(0.1, 0.45)
+    tame = 1 - wild
+    line = rng.uniform(0.1 + 0.1 * tame, 0.45)
     line_mm = rng.uniform(0.25, 0.8)
     if pattern is Pattern.THREE_LAYER:
         layer = rng.uniform(-0.22, 0.12)
         rim = np.exp(-(((inside - 0.6 * line_mm) / line_mm) ** 2)) * (inside > -line_mm)
         centre = np.exp(-((core / line_mm) ** 2))
-        add = layer * soft + rng.uniform(0.04, 0.4) * rim + line * centre * soft
+        add = layer * soft + rng.uniform(0.04 + 0.08 * tame, 0.4) * rim + line * centre * soft
     elif pattern is Pattern.HYPERECHOIC:
-        add = step * rng.uniform(0.08, 0.45) * soft
+        add = step * rng.uniform(0.06 + 0.12 * tame, 0.45) * soft
         if rng.random() < 0.5:
             add = add + rng.uniform(-0.15, 0.3) * np.exp(-((core / line_mm) ** 2)) * soft
         if rng.random() < 0.3:  # the centre differs gradually from the edge
@@ -174,13 +178,14 @@ def _endometrium(
         add = rng.uniform(-0.05, 0.06) * soft
         add = add + rng.uniform(0, 0.12) * np.exp(-((core / line_mm) ** 2)) * soft
     elif pattern is Pattern.THIN_LINE:
-        add = rng.uniform(0.15, 0.6) * soft
+        add = rng.uniform(0.12 + 0.15 * tame, 0.6) * soft
     else:  # a line in a grey band
-        add = step * rng.uniform(0.04, 0.16) * soft + line * np.exp(-((core / line_mm) ** 2)) * soft
+        add = step * rng.uniform(0.03 + 0.05 * tame, 0.18) * soft
+        add = add + line * np.exp(-((core / line_mm) ** 2)) * soft
     # Lines and bands are interrupted and of uneven brightness along their length.
     along = _along(s, np.linspace(-0.6, 0.6, 24) * band.length_mm, rng.normal(1, 0.25, 24))
     if rng.random() < 0.5:
-        add = add * np.clip(along, 0.1, 1.5)
+        add = add * np.clip(along, 0.1 + 0.5 * tame, 1.5)
     grey = myometrium + add
     if rng.random() < 0.5:  # weak halo of either sign, outside the band and not part of it
         width = rng.uniform(0.6, 2.5)
@@ -191,26 +196,29 @@ def _endometrium(
     return grey, cover, fluid
 
 
-def _artefacts(rng: Rng, grey: Array, distance: Array, angle: Array, scene: Scene) -> Array:
+def _artefacts(
+    rng: Rng, grey: Array, distance: Array, angle: Array, scene: Scene, wild: float
+) -> Array:
     """Shadows, gain along depth and beam, near field, attenuation."""
     span = scene.sector.depth_mm
-    for _ in range(rng.integers(0, 5)):
+    for _ in range(rng.integers(0, 2 + round(4 * wild))):
         width = math.radians(rng.uniform(1, 9))
         beam = np.exp(-(((angle - rng.uniform(-1, 1) * scene.sector.half_angle) / width) ** 2))
         grey = grey - rng.uniform(0.05, 0.5) * beam * _edge(
             distance - rng.uniform(0, 0.8) * span, rng.uniform(1, 8)
         )
     depths = np.linspace(0, span, 7)
-    tgc = rng.normal(0, rng.uniform(0, 0.12), 7) + np.linspace(0, rng.uniform(-0.25, 0.15), 7)
+    tgc = rng.normal(0, rng.uniform(0, 0.03 + 0.09 * wild), 7)
+    tgc = tgc + np.linspace(0, rng.uniform(-0.1 - 0.2 * wild, 0.15), 7)
     beams = np.linspace(-scene.sector.half_angle, scene.sector.half_angle, 6)
     grey = grey + _along(distance, depths, tgc)
-    gains = rng.normal(0, rng.uniform(0, 0.08), 6)
+    gains = rng.normal(0, rng.uniform(0, 0.02 + 0.07 * wild), 6)
     grey = grey + _along(angle, beams, gains)
     if rng.random() < 0.7:  # bright lines under the probe face
         for _ in range(rng.integers(1, 4)):
             at, width = rng.uniform(0, 8), rng.uniform(0.3, 1.8)
             grey = grey + rng.uniform(0.05, 0.5) * np.exp(-(((distance - at) / width) ** 2))
-    if rng.random() < 0.15:  # poor contact: beams lost from one side
+    if rng.random() < 0.2 * wild:  # poor contact: beams lost from one side
         lost = _edge(angle * rng.choice([-1, 1]) - rng.uniform(0.1, 0.8), 0.3)
         grey = grey - rng.uniform(0.2, 0.8) * lost
     return grey
@@ -251,39 +259,47 @@ def render(
         depth = depth + amount * _smooth_field(rng, shape, cells)
         lateral = lateral + amount * _smooth_field(rng, shape, cells)
 
-    grey = rng.uniform(0.1, 0.65) + rng.uniform(0, 0.12) * _smooth_field(rng, shape, 7)
-    grey = _clutter(rng, grey, depth, lateral, span)
+    # Half of the pictures are closer to what an examiner would save, so that a network finds its
+    # footing; the others are as strange as it gets.
+    wild = max(0.0, 2 * rng.random() - 1)
+    base = rng.uniform(0.1, 0.65)
+    grey = base + rng.uniform(0, 0.12) * _smooth_field(rng, shape, 7)
+    grey = _clutter(rng, grey, depth, lateral, span, wild)
     labels = np.zeros((4, *shape), np.float32)
     if scene.uterus is not None:
         wall = scene.uterus.inside(depth, lateral)
         level = rng.uniform(0.12, 0.6)
+        if wild == 0 and abs(level - base) < 0.1:
+            level = base - 0.15 if base > 0.3 else base + 0.15
         body = level + rng.uniform(0, 0.07) * _smooth_field(rng, shape, int(rng.integers(5, 16)))
         for _ in range(rng.integers(0, 4)):  # fibroids, vessels, cysts
             inside = _ellipse(rng, depth, lateral, span)
             body = body + rng.uniform(-0.2, 0.12) * _edge(inside, rng.uniform(0.5, 4))
         soft = _edge(wall, rng.uniform(0.5, 5))
-        keep = rng.uniform(0.0, 0.25)  # some of what lies behind shines through
+        keep = rng.uniform(0.0, 0.05 + 0.2 * wild)  # some of what lies behind shines through
         grey = grey * (1 - soft * (1 - keep)) + (body - keep * level) * soft * 1.0
         if rng.random() < 0.6:
             grey = grey + rng.uniform(0, 0.4) * np.exp(-((wall / rng.uniform(0.4, 1.6)) ** 2))
         labels[3] = _edge(wall, px)
     if scene.endometrium is not None:
-        grey, cover, fluid = _endometrium(rng, scene, grey, depth, lateral, px)
+        grey, cover, fluid = _endometrium(rng, scene, grey, (depth, lateral), px, wild)
         labels[2] = fluid
         labels[1] = np.clip(cover - fluid, 0, 1)
         labels[3] = np.clip(np.maximum(labels[3], cover) - labels[1] - labels[2], 0, 1)
     labels[1:] *= sector
     labels[0] = 1 - labels[1:].sum(0)
 
-    grey = _artefacts(rng, grey, distance, angle, scene)
-    strength = rng.uniform(0.02, 0.16)
+    grey = _artefacts(rng, grey, distance, angle, scene, wild)
+    strength = rng.uniform(0.02, 0.1 + 0.06 * wild)
     grey = grey + strength * _speckle(rng, distance, angle, span, scene.sector.half_angle)
     if rng.random() < 0.5:
         grey = ndimage.gaussian_filter(grey, rng.uniform(0.2, 0.6) / px * rng.random())
     if rng.random() < 0.3:
         grey = grey + rng.uniform(0.2, 1.2) * (grey - ndimage.gaussian_filter(grey, 1.5))
-    grey = np.clip(grey * rng.uniform(0.7, 1.4) + rng.normal(0, 0.06), 0, 1)
-    grey = grey ** rng.uniform(0.6, 1.7) + 0.012 * rng.standard_normal(shape, np.float32)
+    grey = np.clip(grey * rng.uniform(0.8 - 0.1 * wild, 1.4) + rng.normal(0, 0.06), 0, 1)
+    grey = grey ** rng.uniform(0.6, 1.3 + 0.5 * wild) + 0.012 * rng.standard_normal(
+        shape, np.float32
+    )
     if rng.random() < marks:
         grey = _marks(rng, grey)
     luma = np.where(sector, np.clip(np.rint(255 * grey), 0, 255), 0).astype(np.uint8)

@@ -1,0 +1,130 @@
+"""How well a bundle measures phantoms that it never saw: `python -m training.evaluate [BUNDLE]`.
+
+Test objects go through everything that a clip goes through: sector, grid, network, geometry,
+quality. Their seeds are none that training or the demo use.
+"""
+
+import argparse
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.phantom.dicom import make_phantom
+from imaging.reasons import Refusal
+from imaging.sector import find_sector
+from inference.frame import View, find, segment, too_poor
+from models.bundle import Bundle, IntervalTable, load_bundle
+from models.runtime import OpenVinoRuntime, Runtime
+
+# Seeds of the phantoms on which intervals are fitted, and of those on which they are judged.
+CALIBRATION_SEED, TEST_SEED = 8_000_000, 9_000_000
+# Measured thickness (mm) at which the interval's width changes.
+BIN_EDGES_MM = (4.0, 8.0, math.inf)
+NOMINAL = 0.9
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One phantom: what is true, what was measured (None if refused) and its quality."""
+
+    true_mm: float
+    pattern: str
+    measured_mm: float | None
+    quality: float
+
+
+def measure_phantoms(bundle: Bundle, runtime: Runtime, first_seed: int, n: int) -> list[Outcome]:
+    """Measure `n` phantoms with a visible endometrium, numbered from `first_seed`."""
+    return [_measure(bundle, runtime, first_seed + i) for i in range(n)]
+
+
+def _measure(bundle: Bundle, runtime: Runtime, seed: int) -> Outcome:
+    phantom = make_phantom(seed, None)
+    true_mm = phantom.scene.true_thickness_mm
+    if true_mm is None:
+        raise ValueError(f"phantom {seed} shows no endometrium")
+    frame = phantom.frames[0]
+    view = View(find_sector(frame), (phantom.mm_per_px, phantom.mm_per_px))
+    grid, probabilities = segment(frame, np.zeros(frame.shape, bool), view, bundle, runtime)
+    found = find(grid, probabilities, view, bundle)
+    pattern = str(phantom.scene.pattern)
+    if isinstance(found, Refusal):
+        return Outcome(true_mm, pattern, None, 0.0)
+    refused = too_poor(found.parts) is not None
+    return Outcome(true_mm, pattern, None if refused else found.thickness_mm, found.parts.quality)
+
+
+def fit_intervals(outcomes: list[Outcome]) -> IntervalTable:
+    """Split-conformal half-widths by measured thickness.
+
+    The half-width of a bin is the ceil((n + 1) * nominal)-th smallest absolute error in it, which
+    covers a new phantom of the same kind with at least the nominal probability (Lei et al. 2018,
+    J Am Stat Assoc 113:1094, theorem 2). Raises ValueError where a bin has too few for that.
+    """
+    widths = []
+    for low, high in zip((0.0, *BIN_EDGES_MM), BIN_EDGES_MM, strict=False):
+        errors = sorted(
+            abs(o.measured_mm - o.true_mm)
+            for o in outcomes
+            if o.measured_mm is not None and low <= o.measured_mm < high
+        )
+        rank = math.ceil((len(errors) + 1) * NOMINAL)
+        if rank > len(errors):
+            raise ValueError(
+                f"only {len(errors)} phantoms measured from {low:g} to {high:g} mm: too few for a "
+                f"{NOMINAL:.0%} interval"
+            )
+        widths.append(errors[rank - 1])
+    return IntervalTable(NOMINAL, BIN_EDGES_MM, tuple(widths))
+
+
+def summarise(outcomes: list[Outcome], intervals: IntervalTable) -> dict[str, Any]:
+    """Return the numbers of the card: errors in mm, shares, coverage, by pattern as well."""
+    measured = [(o, o.measured_mm) for o in outcomes if o.measured_mm is not None]
+    errors = np.array([mm - o.true_mm for o, mm in measured])
+    if not errors.size:
+        return {"n": len(outcomes), "measured": 0}
+    covered = [abs(mm - o.true_mm) <= intervals.half_width(mm) for o, mm in measured]
+    patterns = sorted({o.pattern for o, _ in measured})
+    return {
+        "n": len(outcomes),
+        "measured": len(measured),
+        **_errors(errors),
+        "interval_coverage": round(float(np.mean(covered)), 3),
+        "by_pattern": {
+            name: {"n": sum(o.pattern == name for o in outcomes)}
+            | _errors(np.array([mm - o.true_mm for o, mm in measured if o.pattern == name]))
+            for name in patterns
+        },
+    }
+
+
+def _errors(errors: NDArray[np.float64]) -> dict[str, float]:
+    size = np.abs(errors)
+    return {
+        "bias_mm": round(float(errors.mean()), 3),
+        "mae_mm": round(float(size.mean()), 3),
+        "p95_mm": round(float(np.percentile(size, 95)), 3),
+        "within_1_mm": round(float((size <= 1).mean()), 3),
+        "within_2_mm": round(float((size <= 2).mean()), 3),
+    }
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("bundle", type=Path, nargs="?", help="the shipped one if left out")
+    parser.add_argument("--n", type=int, default=200, help="phantoms")
+    arguments = parser.parse_args()
+    bundle = load_bundle(arguments.bundle)
+    outcomes = measure_phantoms(bundle, OpenVinoRuntime(bundle), TEST_SEED, arguments.n)
+    print(json.dumps(summarise(outcomes, bundle.intervals), indent=1))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
