@@ -185,7 +185,7 @@ def _refuse_cut(chords: Chords, profile: Profile, pixel_mm: float) -> None:
             Reason.CUT_OFF, "The border of the image leaves too little of the endometrium."
         )
     reach = max(int(0.25 * thickness / step), 1)
-    least = max(CUT_RISE * thickness, profile.noise)
+    least = max(CUT_RISE * thickness, profile.noise, 0.15 * pixel_mm)
     for is_open, at, inwards in zip(chords.open_ends, (first, last), (1, -1), strict=True):
         inner = int(np.clip(at + inwards * reach, first, last))
         near_peak = abs(profile.peak - at) <= max(reach // 5, 1)
