@@ -189,7 +189,7 @@ def sample_thickness(rng: Rng, pattern: Pattern) -> float:
     return float(rng.uniform(1.5, 20))
 
 
-def sample_scene(rng: Rng, *, visible: float = 0.8, thickness_mm: float | None = None) -> Scene:
+def sample_scene(rng: Rng, *, visible: float = 0.7, thickness_mm: float | None = None) -> Scene:
     """Draw a scene; a share `visible` shows an endometrium. `thickness_mm` fixes the truth."""
     sector = sample_sector(rng)
     transverse = rng.random() < 0.25
@@ -209,7 +209,7 @@ def sample_scene(rng: Rng, *, visible: float = 0.8, thickness_mm: float | None =
     wobble = (w[0], w[1], w[2], w[3])
     uterus = Uterus(frame, long_mm, short_mm, rng.uniform(1.9, 2.6), wobble)
     if rng.random() >= visible and thickness_mm is None:
-        empty = uterus if rng.random() < 0.4 else None
+        empty = uterus if rng.random() < 0.35 else None
         return Scene(sector, empty, None, Pattern.NONE, transverse)
 
     pattern = Pattern(

@@ -139,6 +139,25 @@ def _clutter(
     return grey
 
 
+def _other_organ(rng: Rng, grey: Array, depth: Array, lateral: Array, span: float) -> Array:
+    """Paint what is no uterus: chambers with bright walls, or layers as in muscle and neck."""
+    if rng.random() < 0.5:
+        wall = rng.uniform(0.05, 0.5)
+        for _ in range(rng.integers(2, 6)):
+            inside = _ellipse(rng, depth, lateral, span)
+            soft = _edge(inside, rng.uniform(0.3, 2))
+            grey = grey * (1 - rng.uniform(0.6, 1.0) * soft)
+            grey = grey + wall * np.exp(-((inside / rng.uniform(0.5, 2)) ** 2))
+        return grey
+    tilt = rng.normal(0, 0.15)
+    level = depth + tilt * lateral + rng.uniform(0, 2) * _smooth_field(rng, depth.shape, 4)
+    for _ in range(rng.integers(3, 14)):
+        at, width = rng.uniform(0, span), rng.uniform(0.2, 2.5)
+        gaps = np.clip(1 + 0.8 * _smooth_field(rng, depth.shape, 6), 0, 1)
+        grey = grey + rng.uniform(-0.2, 0.5) * gaps * np.exp(-(((level - at) / width) ** 2))
+    return grey
+
+
 def _endometrium(
     rng: Rng, scene: Scene, grey: Array, at: tuple[Array, Array], px: float, wild: float
 ) -> tuple[Array, Array, Array]:
@@ -266,6 +285,8 @@ def render(
     grey = base + rng.uniform(0, 0.12) * _smooth_field(rng, shape, 7)
     grey = _clutter(rng, grey, depth, lateral, span, wild)
     labels = np.zeros((4, *shape), np.float32)
+    if scene.uterus is None and rng.random() < 0.6:
+        grey = _other_organ(rng, grey, depth, lateral, span)
     if scene.uterus is not None:
         wall = scene.uterus.inside(depth, lateral)
         level = rng.uniform(0.12, 0.6)
