@@ -158,6 +158,26 @@ def _other_organ(rng: Rng, grey: Array, depth: Array, lateral: Array, span: floa
     return grey
 
 
+def _uterus(
+    rng: Rng, grey: Array, wall: Array, at: tuple[Array, Array], look: tuple[float, float, float]
+) -> Array:
+    """Paint the uterus: `wall` is the depth below its wall in mm, `look` (base, span, wild)."""
+    base, span, wild = look
+    level = rng.uniform(0.12, 0.6)
+    if wild == 0 and abs(level - base) < 0.1:
+        level = base - 0.15 if base > 0.3 else base + 0.15
+    body = level + rng.uniform(0, 0.07) * _smooth_field(rng, wall.shape, int(rng.integers(5, 16)))
+    for _ in range(rng.integers(0, 4)):  # fibroids, vessels, cysts
+        inside = _ellipse(rng, *at, span)
+        body = body + rng.uniform(-0.2, 0.12) * _edge(inside, rng.uniform(0.5, 4))
+    soft = _edge(wall, rng.uniform(0.5, 5))
+    keep = rng.uniform(0.0, 0.05 + 0.2 * wild)  # some of what lies behind shines through
+    grey = grey * (1 - soft * (1 - keep)) + (body - keep * level) * soft
+    if rng.random() < 0.6:
+        grey = grey + rng.uniform(0, 0.4) * np.exp(-((wall / rng.uniform(0.4, 1.6)) ** 2))
+    return grey
+
+
 def _endometrium(
     rng: Rng, scene: Scene, grey: Array, at: tuple[Array, Array], px: float, wild: float
 ) -> tuple[Array, Array, Array]:
@@ -289,18 +309,7 @@ def render(
         grey = _other_organ(rng, grey, depth, lateral, span)
     if scene.uterus is not None:
         wall = scene.uterus.inside(depth, lateral)
-        level = rng.uniform(0.12, 0.6)
-        if wild == 0 and abs(level - base) < 0.1:
-            level = base - 0.15 if base > 0.3 else base + 0.15
-        body = level + rng.uniform(0, 0.07) * _smooth_field(rng, shape, int(rng.integers(5, 16)))
-        for _ in range(rng.integers(0, 4)):  # fibroids, vessels, cysts
-            inside = _ellipse(rng, depth, lateral, span)
-            body = body + rng.uniform(-0.2, 0.12) * _edge(inside, rng.uniform(0.5, 4))
-        soft = _edge(wall, rng.uniform(0.5, 5))
-        keep = rng.uniform(0.0, 0.05 + 0.2 * wild)  # some of what lies behind shines through
-        grey = grey * (1 - soft * (1 - keep)) + (body - keep * level) * soft * 1.0
-        if rng.random() < 0.6:
-            grey = grey + rng.uniform(0, 0.4) * np.exp(-((wall / rng.uniform(0.4, 1.6)) ** 2))
+        grey = _uterus(rng, grey, wall, (depth, lateral), (base, span, wild))
         labels[3] = _edge(wall, px)
     if scene.endometrium is not None:
         grey, cover, fluid = _endometrium(rng, scene, grey, (depth, lateral), px, wild)

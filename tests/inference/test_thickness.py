@@ -1,14 +1,9 @@
 """The measurement against shapes whose thickness is known from how they are built."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-sys.path.insert(0, str(Path(__file__).parents[2]))  # `benchmarks` is no installed package
 
 from benchmarks.shapes import (
     Picture,

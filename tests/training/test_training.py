@@ -5,11 +5,11 @@ import pytest
 
 pytest.importorskip("torch")
 
-from models.bundle import load_bundle  # noqa: E402 - torch decides whether there is anything to do
-from models.runtime import OpenVinoRuntime, TorchRuntime  # noqa: E402
-from training.config import read_config  # noqa: E402
-from training.export import export  # noqa: E402
-from training.train import train  # noqa: E402
+from models.bundle import load_bundle
+from models.runtime import OpenVinoRuntime, TorchRuntime
+from training.config import read_config
+from training.export import export
+from training.train import train
 
 RECIPE = Path(__file__).parents[2] / "training/default.toml"
 ABOUT = dict.fromkeys(("name", "training_data", "known_failures", "licence"), "test")
@@ -58,7 +58,7 @@ def test_a_continued_run_ends_like_an_unbroken_one_and_exports(small, tmp_path):
     config = read_config(small)
 
     # Stop after the checkpoint of step 3, as a kill would.
-    class Killed(Exception):
+    class KilledError(Exception):
         pass
 
     real, saved = torch.save, []
@@ -70,11 +70,11 @@ def test_a_continued_run_ends_like_an_unbroken_one_and_exports(small, tmp_path):
     def die(state, path):
         save(state, path)
         Path(path).replace(tmp_path / "broken/checkpoint.pt")
-        raise Killed
+        raise KilledError
 
     torch.save = die
     try:
-        with pytest.raises(Killed):
+        with pytest.raises(KilledError):
             train(config, tmp_path / "broken")
     finally:
         torch.save = real
