@@ -131,7 +131,9 @@ def measure(  # noqa: PLR0913, PLR0917 - a command line's options are its interf
 
     from app.report import Progress, print_table
 
-    settings = Settings(threshold_mm=threshold, user=user)
+    settings = Settings(
+        threshold_mm=threshold, user=user, all_frames=frames == "all", pseudonym_key=key
+    )
     with Progress(sys.stderr) as progress:
 
         def on_clip(record: "ClipRecord") -> None:
@@ -140,16 +142,7 @@ def measure(  # noqa: PLR0913, PLR0917 - a command line's options are its interf
                 typer.echo(json.dumps(record.row(), ensure_ascii=False))
 
         try:
-            run = run_measure(
-                sources,
-                model,
-                runtime,
-                settings,
-                out=out,
-                all_frames=frames == "all",
-                pseudonym_key=key,
-                on_clip=on_clip,
-            )
+            run = run_measure(sources, model, runtime, settings, out=out, on_clip=on_clip)
         except OSError as error:
             raise _usage(f"{out} cannot be written: {error.strerror or error}.") from None
     if not run.records:

@@ -1,7 +1,7 @@
 """One clip: its views, its frames, the best of them, the record."""
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +23,15 @@ Points = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Settings:
-    """What a run may choose. `user` is the scale given by hand, for images that carry none."""
+    """What a run may choose."""
 
     threshold_mm: float = 6.0
     user: Calibration | None = None
+    """The scale given by hand, for images that carry none."""
+    all_frames: bool = False
+    """Keep, and draw, what was outlined in every frame, not in the best alone."""
+    pseudonym_key: bytes | None = field(default=None, repr=False)
+    """Replace patient identifiers by a hash with this key (HMAC-SHA256)."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +53,10 @@ def measure_clip(
     bundle: Bundle,
     runtime: Runtime,
     settings: Settings | None = None,
-    *,
-    keep_all: bool = False,
 ) -> MeasuredClip:
     """Measure every frame of a file; never raises for what is in the file.
 
     A file that cannot be read gives a record with status failed and the cause as its message.
-    `keep_all` keeps what was outlined in every frame, for overlays.
     """
     settings = settings or Settings()
     blank = ClipRecord(
@@ -73,7 +75,7 @@ def measure_clip(
         blank = replace(blank, sha256=sha256(path))
         with Clip.open(path) as clip:
             blank = replace(blank, identity=clip.identity, frames=clip.frames)
-            return _measure(clip, blank, bundle, runtime, settings, keep_all)
+            return _measure(clip, blank, bundle, runtime, settings)
     except ClipError as error:
         best = replace(blank.best, message=str(error))
         return MeasuredClip(replace(blank, best=best), (), {}, None)
@@ -85,7 +87,6 @@ def _measure(
     bundle: Bundle,
     runtime: Runtime,
     settings: Settings,
-    keep_all: bool,
 ) -> MeasuredClip:
     if refusal := bmode_refusal(clip.header):
         return MeasuredClip(replace(blank, best=_refused(None, refusal)), (), {}, None)
@@ -110,9 +111,9 @@ def _measure(
         rows.append(row)
         if finding and (best is None or _rank(row) > _rank(best)):
             best = row
-            if not keep_all:
+            if not settings.all_frames:
                 findings.clear()
-        if finding and (keep_all or best is row):
+        if finding and (settings.all_frames or best is row):
             findings[number] = finding
     if all(row.status is Status.FAILED for row in rows):
         raise ClipError(rows[0].message or "No frame could be read.")

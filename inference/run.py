@@ -51,16 +51,12 @@ def measure(
     settings: Settings | None = None,
     *,
     out: Path | None = None,
-    all_frames: bool = False,
-    pseudonym_key: bytes | None = None,
     on_clip: Callable[[ClipRecord], None] | None = None,
 ) -> Run:
     """Measure files and folders.
 
-    With `out`, tables, `run.json` and overlays are written there; `all_frames` draws every frame
-    that shows something instead of the best. `pseudonym_key` replaces patient identifiers by a
-    keyed hash (HMAC-SHA256). `on_clip` is called after every clip. Raises OSError if `out` cannot
-    be written.
+    With `out`, tables, `run.json` and overlays are written there. `on_clip` is called after every
+    clip. Raises OSError if `out` cannot be written.
     """
     settings = settings or Settings()
     if out is not None:
@@ -71,8 +67,8 @@ def measure(
         if isinstance(found, Skipped):
             run.skipped += 1
             continue
-        clip = _handle(found, bundle, runtime, settings, keep_all=all_frames)
-        record = _pseudonymised(clip.record, pseudonym_key)
+        clip = _handle(found, bundle, runtime, settings)
+        record = _pseudonymised(clip.record, settings.pseudonym_key)
         run.records.append(record)
         run.frame_rows += [frame_row(record, row) for row in clip.frames]
         if out is not None:
@@ -87,11 +83,9 @@ def measure(
     return run
 
 
-def _handle(
-    found: Found, bundle: Bundle, runtime: Runtime, settings: Settings, *, keep_all: bool
-) -> MeasuredClip:
+def _handle(found: Found, bundle: Bundle, runtime: Runtime, settings: Settings) -> MeasuredClip:
     if found.problem is None:
-        return measure_clip(found.path, bundle, runtime, settings, keep_all=keep_all)
+        return measure_clip(found.path, bundle, runtime, settings)
     record = ClipRecord(
         file=found.path.as_posix(),
         sha256=None,
@@ -150,6 +144,8 @@ def run_summary(run: Run, bundle: Bundle, runtime: Runtime, settings: Settings) 
             "threshold_mm": settings.threshold_mm,
             "spacing_mm": settings.user.spacing_mm if settings.user else None,
             "device": runtime.device,
+            "frames": "all" if settings.all_frames else "best",
+            "pseudonymised": settings.pseudonym_key is not None,
         },
         "counts": {
             "files": len(best),

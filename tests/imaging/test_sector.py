@@ -35,7 +35,7 @@ def test_the_whole_endometrium_is_inside(seed):
     for side in (-1, 1):
         for s, half in zip(along, band.half(along), strict=True):
             at = (np.array(band.frame.point(s, side * half)) - raster.origin_mm) / phantom.mm_per_px
-            row, column = np.rint(at + (BOX_TOP, BOX_LEFT)).astype(int)
+            row, column = np.rint(at + np.array([BOX_TOP, BOX_LEFT])).astype(int)
             assert sector[row, column], (s, side)
 
 

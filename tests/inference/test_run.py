@@ -198,7 +198,7 @@ def test_noise_and_empty_screens_are_refused(tmp_path, bundle, runtime):
 def test_a_cine_speaks_through_its_best_frame(tmp_path, bundle, runtime):
     path = tmp_path / "cine.dcm"
     write_dicom(make_phantom(SEED, TRUE_MM, frames=5), path, SEED)
-    clip = measure_clip(path, bundle, runtime, keep_all=True)
+    clip = measure_clip(path, bundle, runtime, Settings(all_frames=True))
     record, measured = clip.record, [f for f in clip.frames if f.status is Status.MEASURED]
     assert [f.frame for f in clip.frames] == [1, 2, 3, 4, 5]
     assert record.frames == 5 and record.frames_measured == len(measured) >= 4
@@ -345,10 +345,11 @@ def test_identities_stay_in_the_table_and_can_be_hashed(tmp_path, bundle, runtim
     broken = tmp_path / "b.dcm"
     broken.write_bytes(path.read_bytes()[:-1000])
     out = tmp_path / "out"
-    run = measure([path, broken], bundle, runtime, out=out, pseudonym_key=b"k" * 32)
+    key, other_key = Settings(pseudonym_key=b"k" * 32), Settings(pseudonym_key=b"j" * 32)
+    run = measure([path, broken], bundle, runtime, key, out=out)
     assert run.records[0].identity.patient_id not in (None, SECRET_ID)
-    same = measure([path], bundle, runtime, pseudonym_key=b"k" * 32)
-    other = measure([path], bundle, runtime, pseudonym_key=b"j" * 32)
+    same = measure([path], bundle, runtime, key)
+    other = measure([path], bundle, runtime, other_key)
     assert same.records[0].identity == run.records[0].identity
     assert other.records[0].identity != run.records[0].identity
     captured = capfd.readouterr()

@@ -7,39 +7,14 @@ from inference.records import CLIP_COLUMNS, FRAME_COLUMNS
 from inference.tables import replacing, write_csv, write_parquet
 
 CONTRACT = [
-    "file",
-    "sha256",
-    "sop_instance_uid",
-    "study_instance_uid",
-    "patient_id",
-    "acquired_at",
-    "frames",
-    "frame",
-    "status",
-    "reason",
-    "message",
-    "thickness_mm",
-    "lower_mm",
-    "upper_mm",
-    "call",
-    "threshold_mm",
-    "fluid",
-    "quality",
-    "frames_measured",
-    "frames_median_mm",
-    "frames_iqr_mm",
-    "row_mm",
-    "column_mm",
-    "calibration",
-    "caliper_row_1",
-    "caliper_column_1",
-    "caliper_row_2",
-    "caliper_column_2",
-    "thickness_px",
-    "manufacturer",
-    "manufacturer_model",
-    "bundle",
-    "device",
+    name
+    for line in """
+    file sha256 sop_instance_uid study_instance_uid patient_id acquired_at frames frame status
+    reason message thickness_mm lower_mm upper_mm call threshold_mm fluid quality frames_measured
+    frames_median_mm frames_iqr_mm row_mm column_mm calibration caliper_row_1 caliper_column_1
+    caliper_row_2 caliper_column_2 thickness_px manufacturer manufacturer_model bundle device
+    """.splitlines()
+    for name in line.split()
 ]
 
 

@@ -50,8 +50,19 @@ def test_a_missing_file_is_named(copy, name):
 
 @pytest.mark.parametrize(
     "field",
-    ["name", "architecture", "labels", "grid", "normalisation", "training_data", "metrics"]
-    + ["licence", "sha256", "intervals", "exported_from_sha256"],
+    [
+        "name",
+        "architecture",
+        "labels",
+        "grid",
+        "normalisation",
+        "training_data",
+        "metrics",
+        "licence",
+        "sha256",
+        "intervals",
+        "exported_from_sha256",
+    ],
 )
 def test_a_missing_field_is_named(copy, field):
     change(copy, lambda card: card.pop(field))
