@@ -15,9 +15,11 @@ _BARE_STARTS = (b"\x08\x00", b"\x00\x08")
 
 @dataclass(frozen=True)
 class Found:
-    """A file to measure, or with `problem`, something named by the user that cannot be read."""
+    """A file to measure; `named` by the user or found in a folder. With `problem`, a folder that
+    cannot be read."""
 
     path: Path
+    named: bool = False
     problem: str | None = None
 
 
@@ -42,7 +44,7 @@ def discover(sources: Iterable[Path], leave_out: Path | None = None) -> Iterator
             known = source.resolve()
             if known not in seen:
                 seen.add(known)
-                yield Found(source)
+                yield Found(source, named=True)
             continue
         for item in _walk(source, barred):
             known = item.path.resolve()
@@ -62,7 +64,7 @@ def _walk(folder: Path, barred: Path | None) -> Iterator[Found | Skipped]:
     for error in problems:
         yield Found(
             Path(error.filename or folder),
-            f"The folder cannot be listed: {error.strerror}. Check its permissions.",
+            problem=f"The folder cannot be listed: {error.strerror}. Check its permissions.",
         )
 
 

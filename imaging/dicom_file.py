@@ -21,7 +21,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from imaging.errors import ClipError
+from imaging.errors import ClipError, NotAnImageError
 from imaging.identity import text
 
 # pydicom's warnings quote the value they are about, which may be a patient's name, both on
@@ -94,7 +94,7 @@ def open_dicom(file: BinaryIO) -> DicomFile:
         tag, vr, start, length = _element(file, implicit, little)
         syntax = _syntax(header, implicit, little)
     if tag != _PIXEL_DATA:
-        raise ClipError(_no_pixels(header, tag))
+        raise _no_pixels(header, tag)
     return DicomFile(
         file=file,
         size=size,
@@ -184,16 +184,18 @@ def _syntax(header: Dataset, implicit: bool, little: bool) -> UID:
     return ExplicitVRLittleEndian if little else ExplicitVRBigEndian
 
 
-def _no_pixels(header: Dataset, tag: tuple[int, int] | None) -> str:
+def _no_pixels(header: Dataset, tag: tuple[int, int] | None) -> ClipError:
     if tag is not None and tag[0] == 0x7FE0:
-        return "The pixels are floating-point numbers, which no ultrasound clip has."
+        return ClipError("The pixels are floating-point numbers, which no ultrasound clip has.")
     if not len(header):
-        return "The file is no DICOM and no PNG, JPEG or TIFF image."
+        return ClipError("The file is no DICOM and no PNG, JPEG or TIFF image.")
     uid = text(header, "SOPClassUID") or text(header.file_meta, "MediaStorageSOPClassUID")
     named = UID(uid).name if uid else "unknown"
     if "Image" in named:
-        return (
+        return ClipError(
             f"The object is an image (SOP class {named}), but no pixel data were found: the file "
             "is cut off or damaged. Copy or export the clip again."
         )
-    return f"The object has no pixel data (SOP class {named}). Choose an ultrasound image or cine."
+    return NotAnImageError(
+        f"The object has no pixel data (SOP class {named}). Choose an ultrasound image or cine."
+    )

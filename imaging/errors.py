@@ -1,4 +1,4 @@
-"""The one error of reading: a file that could not be turned into frames."""
+"""The errors of reading: a file that could not be turned into frames."""
 
 
 class ClipError(Exception):
@@ -7,3 +7,7 @@ class ClipError(Exception):
     The message says what was tried, what was found and what to do. It never holds the patient's
     name or id, and never a piece of the file's content, so it can be logged and shown to anybody.
     """
+
+
+class NotAnImageError(ClipError):
+    """The file is a sound DICOM object of another kind: a report, a presentation state."""

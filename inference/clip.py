@@ -1,5 +1,6 @@
 """One clip: its views, its frames, the best of them, the record."""
 
+import traceback
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from imaging.calibration import Box, Calibration, decide_calibration, tissue_boxes
 from imaging.clip import Clip, ClipError, Frame, sha256
+from imaging.errors import NotAnImageError
 from imaging.modality import bmode_refusal
 from imaging.reasons import Reason, Refusal
 from imaging.sector import find_sector
@@ -39,13 +41,15 @@ class MeasuredClip:
     """The record of a clip, a measurement per frame, and what was outlined, by frame number.
 
     `findings` holds the best frame's only, or every frame's if they were asked for. `sector` is
-    bool (rows, columns), None where nothing was decoded.
+    bool (rows, columns), None where nothing was decoded. `no_image` tells that the file is sound
+    but of another kind, such as a report.
     """
 
     record: ClipRecord
     frames: tuple[Measurement, ...]
     findings: dict[int, Finding]
     sector: NDArray[np.bool_] | None
+    no_image: bool = False
 
 
 def measure_clip(
@@ -78,7 +82,20 @@ def measure_clip(
             return _measure(clip, blank, bundle, runtime, settings)
     except ClipError as error:
         best = replace(blank.best, message=str(error))
+        other = isinstance(error, NotAnImageError)
+        return MeasuredClip(replace(blank, best=best), (), {}, None, no_image=other)
+    except Exception as error:  # noqa: BLE001 - a batch never stops for one file
+        best = replace(blank.best, message=_unexpected(error))
         return MeasuredClip(replace(blank, best=best), (), {}, None)
+
+
+def _unexpected(error: Exception) -> str:
+    """Say where a fault of this program lies. The error's own text may hold what is in the file."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return (
+        f"An unexpected {type(error).__name__} at {Path(last.filename).name}:{last.lineno}. "
+        "This is a fault of endometer: please report it with this line."
+    )
 
 
 def _measure(

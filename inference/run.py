@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from data.discover import Found, Skipped, discover
-from imaging.clip import Clip
+from imaging.clip import Clip, ClipError
 from inference.clip import MeasuredClip, Settings, measure_clip
 from inference.overlay import draw_overlay, save_overlay
 from inference.records import (
@@ -68,6 +68,9 @@ def measure(
             run.skipped += 1
             continue
         clip = _handle(found, bundle, runtime, settings)
+        if clip.no_image and not found.named:
+            run.skipped += 1  # reports lie beside the clips of every study
+            continue
         record = _pseudonymised(clip.record, settings.pseudonym_key)
         run.records.append(record)
         run.frame_rows += [frame_row(record, row) for row in clip.frames]
@@ -114,10 +117,14 @@ def _draw(path: Path, clip: MeasuredClip, folder: Path) -> None:
     if not clip.findings or clip.sector is None or digest is None:
         return
     rows = {row.frame: row for row in clip.frames}
-    with Clip.open(path) as source:
-        for number, finding in clip.findings.items():
-            picture = draw_overlay(source.frame(number).luma, clip.sector, rows[number], finding)
-            save_overlay(picture, folder / overlay_name(digest, number))
+    try:
+        with Clip.open(path) as source:
+            for number, finding in clip.findings.items():
+                luma = source.frame(number).luma
+                picture = draw_overlay(luma, clip.sector, rows[number], finding)
+                save_overlay(picture, folder / overlay_name(digest, number))
+    except ClipError:
+        return  # the file went away after it was measured: the row stands, the picture is lost
 
 
 def overlay_name(sha256: str, frame: int) -> str:

@@ -277,6 +277,36 @@ def test_a_batch_of_broken_files_is_done_to_its_end(still, bundle, runtime, tmp_
     assert run.failed == len(BROKEN) + len(LIES)
 
 
+def test_a_fault_of_the_program_ends_no_batch_and_tells_nothing(still, bundle, runtime, tmp_path):
+    class Broken:
+        device = "cpu"
+
+        def __call__(self, batch):
+            raise RuntimeError(f"something with {SECRET_NAME}")
+
+    run = measure([still], bundle, Broken(), out=tmp_path / "out")
+    (record,) = run.records
+    assert record.best.status is Status.FAILED and record.sha256
+    assert "RuntimeError at test_run.py" in record.best.message
+    assert SECRET_NAME not in (tmp_path / "out/measurements.csv").read_text()
+
+
+def test_a_report_beside_the_clips_is_skipped_and_one_that_is_named_fails(still, bundle, runtime):
+    report = still.parent / "report.dcm"
+
+    def strip(data):
+        data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.88.33"
+        data.Modality = "SR"
+        del data.PixelData
+
+    edit(still, strip, report.name)
+    run = measure([still.parent], bundle, runtime)
+    assert len(run.records) == 1 and run.skipped == 1 and run.failed == 0
+    run = measure([report], bundle, runtime)
+    assert run.failed == 1
+    assert "Comprehensive SR" in run.records[0].best.message
+
+
 def test_what_a_run_leaves(still, bundle, runtime, tmp_path):
     write_dicom(make_phantom(SEED, TRUE_MM, frames=2), still.parent / "cine.dcm", SEED + 1)
     (still.parent / "broken.dcm").write_bytes(b"")
