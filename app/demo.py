@@ -13,11 +13,10 @@ PHANTOMS = (
     ("phantom-7.0mm.dcm", 3, 7.0, 1),
     ("phantom-cine-8.0mm.dcm", 9, 8.0, 24),
 )
-# Published for testing in the package pydicom-data (MIT): (file there, name here, what it is).
+# Published for testing in the package pydicom-data (MIT): (file there, name here).
 REAL = (
     ("US1_UNCR.dcm", "real-uncalibrated.dcm"),
     ("gdcm-US-ALOKA-16.dcm", "real-calibrated-pelvis.dcm"),
-    ("color3d_jpeg_baseline.dcm", "real-calibrated-cine.dcm"),
 )
 
 

@@ -51,19 +51,26 @@ def _text(value: Value) -> str:
 
 def write_parquet(path: Path, columns: Mapping[str, type], rows: Sequence[Row]) -> None:
     """Write a typed table; every column may be null."""
-    import pyarrow
-    import pyarrow.parquet
+    from arro3.core import Array, DataType, Field, Schema, Table
+    from arro3.io import write_parquet as write
 
     types = {
-        str: pyarrow.string(),
-        int: pyarrow.int64(),
-        float: pyarrow.float64(),
-        bool: pyarrow.bool_(),
+        str: DataType.string(),
+        int: DataType.int64(),
+        float: DataType.float64(),
+        bool: DataType.bool(),
     }
-    schema = pyarrow.schema([(name, types[kind]) for name, kind in columns.items()])
-    table = pyarrow.Table.from_pylist([dict(row) for row in rows], schema=schema)
+    schema = Schema([Field(name, types[kind]) for name, kind in columns.items()])
+    arrays = [
+        # Names of reasons and calls are enumerations; a table holds their text.
+        Array(
+            [str(row[name]) if isinstance(row[name], str) else row[name] for row in rows],
+            types[kind],
+        )
+        for name, kind in columns.items()
+    ]
     with replacing(path) as temporary:
-        pyarrow.parquet.write_table(table, temporary)
+        write(Table.from_arrays(arrays, schema=schema), temporary)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
