@@ -110,9 +110,8 @@ def measure(  # noqa: PLR0913, PLR0917 - a command line's options are its interf
         raise _usage(f"--frames {frames!r} is neither best nor all.")
     if device not in ("auto", "cpu", "cuda"):
         raise _usage(f"--device {device!r} is none of auto, cpu, cuda.")
-    missing = [source for source in sources if not source.exists() and not source.is_symlink()]
-    if missing:
-        raise _usage(f"there is no {', no '.join(map(str, missing))}. Nothing was measured.")
+    if not any(source.exists() for source in sources):  # one of many is a row, not an end
+        raise _usage(f"there is no {', no '.join(map(str, sources))}.")
     if out is not None and out.exists() and not out.is_dir():
         raise _usage(f"--out {out} is a file; name a folder.")
     user = _user_calibration(spacing)

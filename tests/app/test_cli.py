@@ -101,12 +101,13 @@ def test_json_rows_are_the_contract(phantom, tmp_path):
     assert (tmp_path / "out/measurements.csv").exists()
 
 
-def test_a_failed_file_is_exit_status_1_and_the_rest_is_done(phantom, tmp_path):
+def test_failed_files_are_exit_status_1_and_the_rest_is_done(phantom, tmp_path):
     broken = tmp_path / "broken.dcm"
     broken.write_bytes(b"")
-    done = run("measure", broken, phantom)
+    done = run("measure", broken, tmp_path / "absent.dcm", phantom)
     assert done.returncode == 1
-    assert "1 measured, 0 refused, 1 failed" in done.stdout
+    assert "1 measured, 0 refused, 2 failed" in done.stdout
+    assert "No such file" in done.stdout and "empty" in done.stdout
 
 
 @pytest.mark.parametrize(
