@@ -25,8 +25,8 @@ def prepare(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for name, seed, thickness_mm, frames in PHANTOMS:
-        phantom = make_phantom(seed, thickness_mm, frames)
-        write_dicom(phantom, folder / name, seed)
+        phantom = make_phantom((seed,), thickness_mm, frames)
+        write_dicom(phantom, folder / name)
         rows.append(truth_row(name, phantom))
     write_truth(folder, rows)
     store = importlib.util.find_spec("data_store")  # what the package pydicom-data installs

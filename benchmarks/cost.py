@@ -49,15 +49,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         rows = {"empty Python": [sys.executable, "-c", "pass"], "--help": [endometer, "--help"]}
-        write_dicom(make_phantom(3, 7.0), folder / "still.dcm", 3)
+        write_dicom(make_phantom((3,), 7.0), folder / "still.dcm")
         rows["one still"] = [endometer, "measure", str(folder / "still.dcm")]
         for frames in arguments.frames:
             # A long cine repeats a short one: what matters is how many frames are in the file.
-            phantom = make_phantom(9, 8.0, min(frames, 24))
+            phantom = make_phantom((9,), 8.0, min(frames, 24))
             repeats = -(-frames // len(phantom.frames))
             pictures = phantom.frames[list(range(len(phantom.frames))) * repeats][:frames]
             path = folder / f"cine-{frames}.dcm"
-            write_dicom(type(phantom)(phantom.scene, pictures, phantom.mm_per_px), path, 9)
+            write_dicom(type(phantom)(phantom.scene, pictures, phantom.mm_per_px), path)
             rows[f"cine of {frames} frames"] = [endometer, "measure", str(path)]
             del pictures
         for path in arguments.files:

@@ -191,9 +191,10 @@ def _no_pixels(header: Dataset, tag: tuple[int, int] | None) -> ClipError:
         return ClipError("The file is no DICOM and no PNG, JPEG or TIFF image.")
     uid = text(header, "SOPClassUID") or text(header.file_meta, "MediaStorageSOPClassUID")
     named = UID(uid).name if uid else "unknown"
-    if "Image" in named:
+    # Only a known class that has no pixels by its nature is sound without them.
+    if uid is None or named == uid or "Image" in named or "Volume" in named or "Rows" in header:
         return ClipError(
-            f"The object is an image (SOP class {named}), but no pixel data were found: the file "
+            f"The object should be an image (SOP class {named}), but no pixel data were found: it "
             "is cut off or damaged. Copy or export the clip again."
         )
     return NotAnImageError(

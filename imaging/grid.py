@@ -81,27 +81,42 @@ def normalise(
 def fill_graphics(
     luma: NDArray[np.uint8], graphics: NDArray[np.bool_], sector: NDArray[np.bool_]
 ) -> NDArray[np.uint8]:
-    """Replace burned-in graphics by their surroundings (normalised convolution, growing windows).
+    """Replace burned-in graphics by their surroundings.
 
     `luma` uint8 and both masks bool, (rows, columns). Calipers and coloured text would otherwise
     be followed by the network. Only pixels inside the sector serve as surroundings.
     """
     # JPEG and interpolation leave a grey fringe around coloured strokes: it goes with them.
     hole = ndimage.binary_dilation(graphics, iterations=2) & sector
-    if not hole.any():
+    known = sector & ~hole
+    if not hole.any() or not known.any():
         return luma
-    known = (sector & ~hole).astype(np.float32)
-    filled = luma.astype(np.float32)
-    todo = hole.copy()
-    sigma = 2.0
-    while todo.any() and sigma < max(luma.shape):
-        weight = ndimage.gaussian_filter(known, sigma, truncate=2.0)
-        value = ndimage.gaussian_filter(np.where(known > 0, filled, 0.0), sigma, truncate=2.0)
-        ready = todo & (weight > 0.02)
-        filled[ready] = value[ready] / weight[ready]
-        todo &= ~ready
-        sigma *= 2.0
-    return np.clip(np.rint(filled), 0, 255).astype(np.uint8)
+    rows, columns = np.flatnonzero(sector.any(1)), np.flatnonzero(sector.any(0))
+    box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    guessed = _fill(luma[box].astype(np.float32), known[box].astype(np.float32))
+    filled = luma.copy()
+    filled[box][hole[box]] = np.clip(np.rint(guessed[hole[box]]), 0, 255).astype(np.uint8)
+    return filled
+
+
+def _fill(value: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Fill where `weight` is 0 from ever coarser means of what is known (pull and push).
+
+    Both float32 (rows, columns). Each level halves the picture, so the cost is that of one pass.
+    """
+    if min(value.shape) < 2 or (weight > 0).all():
+        mean = float((value * weight).sum() / max(float(weight.sum()), 1e-6))
+        return np.where(weight > 0, value, np.float32(mean))
+    rows, columns = value.shape
+    odd = ((0, rows % 2), (0, columns % 2))
+    shape = ((rows + 1) // 2, 2, (columns + 1) // 2, 2)
+    share = np.pad(weight, odd).reshape(shape).sum((1, 3))
+    total = np.pad(value * weight, odd).reshape(shape).sum((1, 3))
+    mean_of = np.divide(total, share, out=np.zeros_like(total), where=share > 0)
+    coarse = _fill(mean_of, np.minimum(share, 1.0))
+    fine = ndimage.uniform_filter(coarse.repeat(2, 0).repeat(2, 1)[:rows, :columns], 3)
+    filled: NDArray[np.float32] = np.where(weight > 0, value, fine)
+    return filled
 
 
 def to_grid(

@@ -20,15 +20,22 @@ def read_mask(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64] | No
     is none. Raises MaskError for a file that is no image, has colour, or other values.
     """
     try:
-        with Image.open(path) as image:
-            mode = image.mode
+        with Image.open(path, formats=("PNG", "TIFF")) as image:
+            mode, pages = image.mode, getattr(image, "n_frames", 1)
             values = np.asarray(image)
+            palette = np.array(image.getpalette() or [], np.uint8).reshape(-1, 3)
     except FileNotFoundError:
         raise MaskError("there is no such file.") from None
     except UnidentifiedImageError:
-        raise MaskError(f"this is no image. A mask is a PNG or TIFF: {MEANING}.") from None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise MaskError(f"this is no PNG or TIFF image. A mask has labels: {MEANING}.") from None
+    except Exception as error:  # noqa: BLE001 - damaged images raise nearly anything
         raise MaskError(f"the image cannot be read: {error}") from None
+    if pages > 1:
+        raise MaskError(f"the image has {pages} pages. A mask has one.")
+    if mode == "P" and values.max(initial=0) < len(palette):
+        used = palette[np.unique(values)]
+        if (used == used[:, :1]).all():  # greys by number; a coloured palette numbers the labels
+            values = palette[values, 0]
     if values.ndim == 3 and mode in ("RGB", "RGBA", "LA"):
         # Drawing programs often save grey as colour; a real colour is not guessed at.
         grey = values[..., 0]
@@ -40,6 +47,11 @@ def read_mask(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64] | No
         raise MaskError(
             f"the image has mode {mode} and shape {values.shape}. A mask is a grey image of whole "
             f"numbers: {MEANING}."
+        )
+    if min(values.shape) < 2:
+        raise MaskError(
+            f"the image has shape {values.shape}; nothing can be measured in it. "
+            f"A mask is as large as the scan: {MEANING}."
         )
     found = np.unique(values).tolist()
     unknown = [value for value in found if value not in (0, 1, 2, 255)]

@@ -16,13 +16,29 @@ OPEN = 0.02
 # A B-mode image fills at least this share of the box; less is writing or an empty screen.
 MIN_SHARE = 0.04
 # Grey levels above the background that count as lit.
-LIT = 10
+LIT = 6
+# Share of the border that must have one level for it to be the empty screen's; a linear probe's
+# picture that fills its box has no such border.
+FLAT_SHARE = 0.5
+DARKER_SHARE = 0.15
 
 
 def _disk(radius: int) -> NDArray[np.bool_]:
     r, c = np.ogrid[-radius : radius + 1, -radius : radius + 1]
     disk: NDArray[np.bool_] = r * r + c * c <= radius * radius
     return disk
+
+
+def _background(luma: NDArray[np.uint8]) -> int:
+    """Return the level of the empty screen: the commonest along the border, if it is flat."""
+    border = np.concatenate([luma[0], luma[-1], luma[:, 0], luma[:, -1]])
+    histogram = np.bincount(border, minlength=256)
+    level = int(histogram.argmax())
+    near = histogram[max(0, level - 3) : level + 4].sum()
+    # Much that is darker than the border means that the border is a frame, not the screen.
+    darker = np.count_nonzero(luma < level - LIT)
+    empty = near > FLAT_SHARE * border.size and darker < DARKER_SHARE * luma.size
+    return level if empty else 0
 
 
 def find_sector(luma: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -44,9 +60,7 @@ def find_sector(luma: NDArray[np.uint8]) -> NDArray[np.bool_]:
     padded = np.pad(luma, ((0, height * factor - rows), (0, width * factor - columns)), "edge")
     small = padded.reshape(height, factor, width, factor).max((1, 3))
     small = ndimage.median_filter(small, 3)
-    # The commonest of the darker levels is the screen's background: black, or a dark grey.
-    histogram = np.bincount(small.ravel(), minlength=256)[:64]
-    lit = small > min(int(histogram.argmax()), 32) + LIT
+    lit = small > _background(luma) + LIT
     side = min(small.shape)
     close, opening = (max(1, round(share * side)) for share in (CLOSE, OPEN))
     # Padding keeps both operations from treating the edge of the frame as part of the image.

@@ -13,14 +13,15 @@ from imaging.clip import Clip, ClipError, Frame, sha256
 from imaging.errors import NotAnImageError
 from imaging.modality import bmode_refusal
 from imaging.reasons import Reason, Refusal
-from imaging.sector import find_sector
+from imaging.sector import LIT, find_sector
 from inference.decision import decide
 from inference.frame import Finding, View, find, segment, too_poor
 from inference.records import ClipRecord, Measurement, Status
 from models.bundle import Bundle
 from models.runtime import Runtime
 
-Points = NDArray[np.float64]
+# Frames on which the sector is sought; more only while those were damaged or black.
+PROBES = 3
 
 
 @dataclass(frozen=True)
@@ -105,15 +106,15 @@ def _measure(
     runtime: Runtime,
     settings: Settings,
 ) -> MeasuredClip:
-    if refusal := bmode_refusal(clip.header):
-        return MeasuredClip(replace(blank, best=_refused(None, refusal)), (), {}, None)
-    views = find_views(clip, settings)
-    sector = np.logical_or.reduce([view.sector for view in views]) if views else None
-    if sector is None:
-        refusal = Refusal(
+    refusal = bmode_refusal(clip.header)
+    views = [] if refusal else find_views(clip, settings)
+    if not views:
+        refusal = refusal or Refusal(
             Reason.NOT_BMODE, "No B-mode image was found in the picture: it is empty or text only."
         )
-        return MeasuredClip(replace(blank, best=_refused(None, refusal)), (), {}, None)
+        alike = tuple(_refused(number, refusal) for number in range(1, clip.frames + 1))
+        return MeasuredClip(replace(blank, best=_refused(None, refusal)), alike, {}, None)
+    sector = np.logical_or.reduce([view.sector for view in views])
 
     rows: list[Measurement] = []
     findings: dict[int, Finding] = {}
@@ -132,28 +133,28 @@ def _measure(
                 findings.clear()
         if finding and (settings.all_frames or best is row):
             findings[number] = finding
-    if all(row.status is Status.FAILED for row in rows):
-        raise ClipError(rows[0].message or "No frame could be read.")
     return MeasuredClip(_summary(blank, rows, best), tuple(rows), findings, sector)
 
 
 def find_views(clip: Clip, settings: Settings) -> list[View]:
     """Return the B-mode images of a clip: one per calibrated region, else one for the frame.
 
-    The sector is found once, on the brightest of up to three frames in every pixel: the picture
-    does not move within a clip, and a shadow rarely stays. Raises ClipError if none is readable.
+    The sector is found once, on the brightest of some frames in every pixel: the picture does not
+    move within a clip, and a shadow rarely stays. Raises ClipError if no frame is readable.
     """
     shape = (clip.rows, clip.columns)
     brightest = np.zeros(shape, np.uint8)
     failure: ClipError | None = None
-    readable = False
-    for number in sorted({1, (clip.frames + 1) // 2, clip.frames}):
+    readable = 0
+    for number in _probes(clip.frames):
+        if readable >= PROBES and brightest.max() > LIT:
+            break
         try:
             frame = clip.frame(number)
         except ClipError as error:
             failure = failure or error
             continue
-        readable = True
+        readable += 1
         np.maximum(brightest, np.where(frame.graphics, 0, frame.luma), out=brightest)
     if not readable and failure:
         raise failure
@@ -167,8 +168,15 @@ def find_views(clip: Clip, settings: Settings) -> list[View]:
             continue
         corners = np.array([[box.row_0, box.column_0], [box.row_1, box.column_1]], float)
         scale = decide_calibration(clip.header, shape, corners, user=settings.user)
-        views.append(View(sector, scale.spacing_mm if isinstance(scale, Calibration) else None))
+        spacing = scale.spacing_mm if isinstance(scale, Calibration) else None
+        views.append(View(box, sector, spacing))
     return views
+
+
+def _probes(frames: int) -> list[int]:
+    """Return frame numbers to look for the sector in: first, middle, last, then those between."""
+    spread = np.linspace(1, frames, min(frames, 8 * PROBES)).round().astype(int).tolist()
+    return list(dict.fromkeys([1, (frames + 1) // 2, frames, *spread]))
 
 
 def measure_frame(
@@ -185,20 +193,22 @@ def measure_frame(
     """
     shape = (clip.rows, clip.columns)
     results = [
-        find(*segment(frame.luma, frame.graphics, view, bundle, runtime), view, bundle)
+        (view, find(*segment(frame.luma, frame.graphics, view, bundle, runtime), view, bundle))
         for view in views
     ]
-    found = [result for result in results if isinstance(result, Finding)]
+    found = [(view, result) for view, result in results if isinstance(result, Finding)]
     if not found:
         scale = decide_calibration(clip.header, shape, user=settings.user)
-        # Whoever sorts refusals wants to know first that a clip could never have been measured.
-        refusal = next(result for result in results if isinstance(result, Refusal))
-        if isinstance(scale, Refusal) and scale.reason is not Reason.AMBIGUOUS_CALIBRATION:
+        refusal = next(result for _, result in results if isinstance(result, Refusal))
+        # A clip that could never have been measured says so, whatever else is wrong with it.
+        if isinstance(scale, Refusal) and all(view.spacing_mm is None for view in views):
             refusal = scale
         return _scaled(_refused(frame.number, refusal), scale), None
 
-    finding = max(found, key=lambda result: result.parts.quality)
-    outline = np.concatenate([*finding.outline, finding.calipers])
+    view, finding = max(found, key=lambda pair: pair[1].parts.quality)
+    # The contour of a band that reaches the edge of its box runs up to a grid step beyond it.
+    low, high = (view.box.row_0, view.box.column_0), (view.box.row_1, view.box.column_1)
+    outline = np.clip(np.concatenate([*finding.outline, finding.calipers]), low, high)
     scale = decide_calibration(clip.header, shape, outline, user=settings.user)
     row = replace(
         _scaled(Measurement(frame.number, Status.NOT_MEASURABLE), scale),
@@ -247,12 +257,14 @@ def _rank(row: Measurement) -> tuple[bool, float]:
 
 def _summary(blank: ClipRecord, rows: list[Measurement], best: Measurement | None) -> ClipRecord:
     """Choose the frame that speaks for the clip, and say how the others agree."""
-    if best is None:
+    refused = [row for row in rows if row.reason]
+    failed = sum(row.status is Status.FAILED for row in rows)
+    if best is None and refused:
         # Nothing was outlined anywhere: the commonest reason is the clip's.
-        refused = [row for row in rows if row.reason]
         reason = Counter(row.reason for row in refused).most_common(1)[0][0]
         best = replace(next(row for row in refused if row.reason is reason), frame=None)
-    failed = sum(row.status is Status.FAILED for row in rows)
+    if best is None:
+        return replace(blank, best=replace(rows[0], frame=None))  # no frame could be read
     if failed:
         note = f"{failed} of {len(rows)} frames could not be read."
         best = replace(best, message=f"{best.message} {note}" if best.message else note)

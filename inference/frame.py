@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from imaging.calibration import Box
 from imaging.grid import GridImage, GridMapping, fill_graphics, to_grid
 from imaging.reasons import Reason, Refusal
 from inference.quality import MIN_QUALITY, QualityParts, assess
@@ -18,15 +19,21 @@ from models.runtime import Runtime
 MAX_THICKNESS_MM = 35.0
 # Shorter bands than this share of their thickness are no midsagittal endometrium.
 MIN_LENGTH_OVER_THICKNESS = 1.0
-# A caliper this close to the edge of the picture may be where the picture ends, not the tissue.
-EDGE_MM = 1.0
+# The outline touches the edge of the picture if it comes this close, in grid pixels.
+CONTACT_PX = 1.5
+# Share of the maximum above which a band counts as still thick where it is cut.
+STILL_THICK = 0.9
 
 
 @dataclass(frozen=True)
 class View:
-    """One B-mode image within a frame: its sector, bool (rows, columns), and mm per pixel
-    (row, column), or None where there is no safe scale."""
+    """One B-mode image within a frame.
 
+    `sector` bool (rows, columns) lies within `box`; `spacing_mm` is mm per pixel (row, column), or
+    None where there is no safe scale.
+    """
+
+    box: Box
     sector: NDArray[np.bool_]
     spacing_mm: tuple[float, float] | None
 
@@ -66,7 +73,11 @@ def segment(
 def find(
     grid: GridImage, probabilities: NDArray[np.float32], view: View, bundle: Bundle
 ) -> Finding | Refusal:
-    """Measure what the network saw, or say why not."""
+    """Measure what the network saw, or say why not.
+
+    The refusals of a view without a scale say nothing in millimetres that anybody should read:
+    the caller reports the missing scale instead.
+    """
     endometrium = probabilities[bundle.channel("endometrium")]
     fluid = probabilities[bundle.channel("fluid")]
     step_mm = bundle.grid.mm_per_px
@@ -78,23 +89,21 @@ def find(
         )
     except NotMeasurable as error:
         return Refusal(error.reason, str(error))
-    if refusal := _implausible(measured) or _cut_off(measured, grid, step_mm):
+    if refusal := _implausible(measured) or _cut_off(measured, grid.sector, step_mm):
         return refusal
 
-    mask = _component(endometrium + fluid, np.asarray(measured.midline))
     chord_grid = np.asarray(measured.calipers, float)
-    chord_mm = float(np.hypot(*(chord_grid[1] - chord_grid[0]))) * step_mm
     uterus = probabilities[bundle.channel("uterus")] if "uterus" in bundle.labels else None
     parts = assess(
         endometrium + fluid,
         uterus,
-        mask,
-        chord_mm,
+        measured.component,
+        measured.outer_mm,
         measured.inscribed_circle_mm,
         (step_mm, max(view.spacing_mm) if view.spacing_mm else 0.1),
     )
     calipers = grid.mapping.to_frame(chord_grid)
-    share = measured.thickness_mm / chord_mm if chord_mm > 0 else 1.0
+    share = measured.thickness_mm / measured.outer_mm  # without the fluid between the calipers
     return Finding(
         thickness_mm=measured.thickness_mm if view.spacing_mm else None,
         thickness_px=float(np.hypot(*(calipers[1] - calipers[0]))) * share,
@@ -138,27 +147,27 @@ def _implausible(measured: Thickness) -> Refusal | None:
     return None
 
 
-def _cut_off(measured: Thickness, grid: GridImage, step_mm: float) -> Refusal | None:
+def _cut_off(measured: Thickness, sector: NDArray[np.bool_], step_mm: float) -> Refusal | None:
+    """Refuse where the edge of the picture may hide the thickest place.
+
+    The geometry knows the border of its array; the edge of the fan is known here. A tail that
+    leaves the picture does no harm. A band that is still about as thick as its maximum within one
+    thickness of where it is cut may be thicker beyond.
+    """
     # Padding makes the edge of the grid count as the edge of the picture, too.
-    inside = np.pad(grid.sector, 1)
-    clearance = ndimage.distance_transform_edt(inside)[1:-1, 1:-1] * step_mm
-    rows, columns = np.clip(np.rint(np.asarray(measured.calipers).T), 0, grid.sector.shape[0] - 1)
-    if clearance[rows.astype(int), columns.astype(int)].min() > EDGE_MM:
+    clearance = ndimage.distance_transform_edt(np.pad(sector, 1))[1:-1, 1:-1]
+    contact = np.argwhere(measured.component & (clearance <= CONTACT_PX))
+    if not len(contact):
+        return None
+    away = np.hypot(*(measured.midline[:, None] - contact).transpose(2, 0, 1)).min(1) * step_mm
+    near = away <= measured.outer_mm
+    if not near.any() or measured.profile_mm[near].max() < STILL_THICK * measured.thickness_mm:
         return None
     return Refusal(
         Reason.CUT_OFF,
-        "The thickest place touches the edge of the picture: the endometrium may go on beyond it.",
+        "The endometrium reaches the edge of the picture where it is thick: it may be thicker "
+        "beyond. Choose a frame that shows all of it.",
     )
-
-
-def _component(band: NDArray[np.float32], midline: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return the mask of the component that the midline runs through."""
-    labels, _ = ndimage.label(band > 0.5)
-    at = np.clip(np.rint(midline), 0, np.array(band.shape) - 1).astype(int)
-    hit = labels[at[:, 0], at[:, 1]]
-    hit = hit[hit > 0]
-    mask: NDArray[np.bool_] = labels == (np.bincount(hit).argmax() if hit.size else -1)
-    return mask
 
 
 def _to_frame(measured: Thickness, mapping: GridMapping) -> tuple[NDArray[np.float64], ...]:

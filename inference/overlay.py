@@ -18,6 +18,7 @@ CALIPER = (255, 214, 64)
 CAPTION = {Call.THIN: (255, 150, 110), Call.NOT_THIN: (140, 225, 150)}
 # Small frames are enlarged to about this width, so that one-pixel lines stay fine.
 WIDTH_PX = 720
+LONGEST_PX = 3000
 MARGIN_PX = 12
 
 
@@ -38,7 +39,10 @@ def draw_overlay(
     tall = row.row_mm / row.column_mm if row.row_mm and row.column_mm else 1.0
     across = max(1.0, WIDTH_PX / shown.width)
     scale = np.array([across * tall, across])  # picture pixels per frame pixel (row, column)
-    size = (round(shown.width * scale[1]), round(shown.height * scale[0]))
+    # Hostile or broken scales must not make a picture of no or of endless size.
+    longest = max(shown.width * scale[1], shown.height * scale[0])
+    scale = scale * min(1.0, LONGEST_PX / longest)
+    size = (max(1, round(shown.width * scale[1])), max(1, round(shown.height * scale[0])))
     font = ImageFont.load_default(size=20)
     lines = _caption(row)
     canvas = Image.new("RGB", (size[0], size[1] + 2 * MARGIN_PX + 26 * len(lines)))

@@ -15,6 +15,7 @@ from inference.midline import Chords, find_midline
 from inference.outline import (
     LEVEL,
     Array,
+    Mask,
     Region,
     contours,
     find_region,
@@ -52,7 +53,8 @@ class Thickness:
     tip to tip. fluid: there is fluid in the cavity. fluid_mm: its length between the calipers.
     inscribed_circle_mm: diameter of the largest circle inside the outline (fluid included), the
     cross-check; circle_centre: its centre. midline: (n, 2) float64, one point for each entry of the
-    profile. outline: closed contours (m, 2) float64, exterior first. length_mm: of the midline.
+    profile. outline: closed contours (m, 2) float64, exterior first. component: bool, shape of the
+    input, the connected area that was measured, holes filled. length_mm: of the midline.
     noise_mm: standard deviation of the boundary noise left in the lightly smoothed profile.
     touches_border: the endometrium reaches the border of the array; only whole chords were used.
     """
@@ -65,6 +67,7 @@ class Thickness:
     circle_centre: Point
     midline: Array
     outline: tuple[Array, ...]
+    component: Mask
     length_mm: float
     step_mm: float
     fluid_mm: float
@@ -123,7 +126,11 @@ def measure_thickness(
         )
     if region.touches_border:
         _refuse_cut(chords, profile, float(region.spacing.max()))
-    return _result(region, chords, profile, outline, (circle, centre))
+    component = np.zeros(endometrium.shape, dtype=bool)
+    top, left = region.origin.astype(int)
+    rows, columns = region.filled.shape
+    component[top : top + rows, left : left + columns] = region.filled
+    return _result(region, chords, profile, outline, component, (circle, centre))
 
 
 def _checked(values: ArrayLike, name: str) -> Array:
@@ -202,6 +209,7 @@ def _result(
     chords: Chords,
     profile: Profile,
     outline: tuple[Array, ...],
+    component: Mask,
     circle: tuple[float, Array],
 ) -> Thickness:
     thickness = float(profile.values[profile.peak])
@@ -236,6 +244,7 @@ def _result(
         circle_centre=_point(circle[1]),
         midline=chords.points / region.spacing + region.origin,
         outline=outline,
+        component=component,
         length_mm=chords.step_mm * (len(chords.points) - 1),
         step_mm=chords.step_mm,
         fluid_mm=fluid_mm,

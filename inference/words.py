@@ -27,7 +27,16 @@ def in_words(row: Measurement) -> str:
     if row.status is Status.NOT_MEASURABLE or row.thickness_mm is None or row.call is None:
         return f"not measured: {REASONS[row.reason]}" if row.reason else "not measured"
     fluid = ", fluid in the cavity left out" if row.fluid else ""
+    doubt = ", scale unverified" if row.calibration == "pixel_spacing" else ""
     return (
-        f"{row.thickness_mm:.1f} mm ({row.lower_mm:.1f}–{row.upper_mm:.1f}), "
-        f"{CALLS[row.call].format(row.threshold_mm)}{fluid}"
+        f"{row.thickness_mm:.1f} mm ({_interval(row)}), "
+        f"{CALLS[row.call].format(row.threshold_mm)}{fluid}{doubt}"
     )
+
+
+def _interval(row: Measurement) -> str:
+    """Return the interval with one decimal, or with two where rounding would belie the call."""
+    ends, limit = (row.lower_mm or 0.0, row.upper_mm or 0.0), row.threshold_mm or 0.0
+    short = [f"{end:.1f}" for end in ends]
+    true_to_call = all((float(s) < limit) == (e < limit) for s, e in zip(short, ends, strict=True))
+    return "–".join(short if true_to_call else [f"{end:.2f}" for end in ends])

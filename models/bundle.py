@@ -78,7 +78,7 @@ def _field(card: dict[str, Any], path: Path, *keys: str) -> Any:
         if not isinstance(value, dict) or key not in value:
             raise BundleError(
                 f"{path}: the card has no field {'.'.join(keys)!r}. A card is written by "
-                "`python -m training.export`; restore the file or export the model again."
+                "`python -m training.ship`; restore the file or export the model again."
             )
         value = value[key]
     return value
@@ -111,6 +111,16 @@ def _intervals(card: dict[str, Any], path: Path) -> IntervalTable:
         )
     nominal = _positive(_field(card, path, "intervals", "nominal"), path, "intervals.nominal")
     return IntervalTable(nominal, upper, width)
+
+
+def _architecture(card: dict[str, Any], path: Path) -> dict[str, Any]:
+    found = _field(card, path, "architecture")
+    for name in ("channels", "strides", "num_res_units"):
+        value = _field(card, path, "architecture", name)
+        numbers = value if isinstance(value, list) else [value]
+        if not numbers or any(type(n) is not int or n <= 0 for n in numbers):
+            raise BundleError(f"{path}: architecture.{name} is {value!r}, not whole numbers.")
+    return dict(found)
 
 
 def _check_file(folder: Path, name: str, wanted: str) -> None:
@@ -170,7 +180,7 @@ def load_bundle(path: Path | None = None) -> Bundle:
     return Bundle(
         path=folder,
         name=str(_field(card, card_path, "name")),
-        architecture=dict(_field(card, card_path, "architecture")),
+        architecture=_architecture(card, card_path),
         labels=tuple(labels),
         grid=GridSpec(
             size, _positive(_field(card, card_path, "grid", "mm_per_px"), card_path, "mm_per_px")

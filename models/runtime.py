@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from models.bundle import EXPORT, WEIGHTS, Bundle
+from models.bundle import EXPORT, WEIGHTS, Bundle, BundleError
 
 
 class DeviceError(Exception):
@@ -39,8 +39,19 @@ class OpenVinoRuntime:
 
         # bf16 is OpenVINO's own choice where the processor has it; it moves single outlines.
         settings = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-        model = openvino.Core().read_model(bundle.path / EXPORT[0])
-        self._network = openvino.Core().compile_model(model, "CPU", settings)
+        core = openvino.Core()
+        try:
+            model = core.read_model(bundle.path / EXPORT[0])
+            takes, gives = (list(port.partial_shape) for port in (model.input(), model.output()))
+        except RuntimeError as error:
+            raise BundleError(f"{bundle.path / EXPORT[0]} is no network: {error}") from error
+        size, labels = bundle.grid.size, len(bundle.labels)
+        if takes[1:] != [1, size, size] or gives[1:] != [labels, size, size]:
+            raise BundleError(
+                f"{bundle.path}: the exported network takes {takes} and gives {gives}, but the "
+                f"card says {labels} labels on a grid of {size} x {size}. Export it again."
+            )
+        self._network = core.compile_model(model, "CPU", settings)
 
     def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """See Runtime."""
@@ -64,6 +75,9 @@ class TorchRuntime:
                 "or use --device cpu."
             )
         self.device = device
+        # TF32 would round the products of convolutions to 10 bits; outlines are finer than that.
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = False
         network = build_network(Architecture.from_card(bundle.architecture), len(bundle.labels))
         weights = load_file(bundle.path / WEIGHTS)
         network.load_state_dict({name: value.float() for name, value in weights.items()})
@@ -92,10 +106,15 @@ def choose_runtime(bundle: Bundle, device: str) -> Runtime:
             raise DeviceError(
                 "--device cuda needs torch: pip install 'endometer[train]', or use --device cpu."
             )
-        return TorchRuntime(bundle, "cuda")
+        try:
+            return TorchRuntime(bundle, "cuda")
+        except ImportError as error:
+            raise DeviceError(
+                f"--device cuda: {error}. pip install 'endometer[train]', or use --device cpu."
+            ) from error
     if has_torch and Path("/proc/driver/nvidia/version").exists():
         try:
             return TorchRuntime(bundle, "cuda")
-        except DeviceError:
+        except (DeviceError, ImportError):
             pass
     return OpenVinoRuntime(bundle)

@@ -1,12 +1,13 @@
 """How well a bundle measures phantoms that it never saw: `python -m training.evaluate [BUNDLE]`.
 
-Test objects go through everything that a clip goes through: sector, grid, network, geometry,
-quality. Their seeds are none that training or the demo use.
+Each is written as a DICOM still and goes the way of every clip, from the file to the record. Their
+seeds are none that training uses or that `endometer phantom` can be given.
 """
 
 import argparse
 import json
 import math
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data.phantom.dicom import make_phantom
-from imaging.reasons import Refusal
-from imaging.sector import find_sector
-from inference.frame import View, find, segment, too_poor
+from data.phantom.dicom import Phantom, make_phantom, write_dicom
+from inference.clip import measure_clip
 from models.bundle import Bundle, IntervalTable, load_bundle
 from models.runtime import OpenVinoRuntime, Runtime
 
 # Seeds of the phantoms on which intervals are fitted, and of those on which they are judged.
-CALIBRATION_SEED, TEST_SEED = 8_000_000, 9_000_000
+CALIBRATION_SEED, TEST_SEED = 2**32, 2**32 + 1
 # Measured thickness (mm) at which the interval's width changes.
 BIN_EDGES_MM = (4.0, 8.0, math.inf)
 NOMINAL = 0.9
@@ -38,25 +37,20 @@ class Outcome:
     quality: float
 
 
-def measure_phantoms(bundle: Bundle, runtime: Runtime, first_seed: int, n: int) -> list[Outcome]:
-    """Measure `n` phantoms with a visible endometrium, numbered from `first_seed`."""
-    return [_measure(bundle, runtime, first_seed + i) for i in range(n)]
+def measure_phantoms(bundle: Bundle, runtime: Runtime, seed: int, n: int) -> list[Outcome]:
+    """Measure `n` phantoms with a visible endometrium: DICOM stills number 0 to n - 1 of `seed`."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "phantom.dcm"
+        return [_measure(bundle, runtime, make_phantom((seed, i)), path) for i in range(n)]
 
 
-def _measure(bundle: Bundle, runtime: Runtime, seed: int) -> Outcome:
-    phantom = make_phantom(seed, None)
+def _measure(bundle: Bundle, runtime: Runtime, phantom: Phantom, path: Path) -> Outcome:
     true_mm = phantom.scene.true_thickness_mm
     if true_mm is None:
-        raise ValueError(f"phantom {seed} shows no endometrium")
-    frame = phantom.frames[0]
-    view = View(find_sector(frame), (phantom.mm_per_px, phantom.mm_per_px))
-    grid, probabilities = segment(frame, np.zeros(frame.shape, bool), view, bundle, runtime)
-    found = find(grid, probabilities, view, bundle)
-    pattern = str(phantom.scene.pattern)
-    if isinstance(found, Refusal):
-        return Outcome(true_mm, pattern, None, 0.0)
-    refused = too_poor(found.parts) is not None
-    return Outcome(true_mm, pattern, None if refused else found.thickness_mm, found.parts.quality)
+        raise ValueError("a phantom without an endometrium has no thickness to compare with")
+    write_dicom(phantom, path)
+    best = measure_clip(path, bundle, runtime).record.best
+    return Outcome(true_mm, str(phantom.scene.pattern), best.thickness_mm, best.quality or 0.0)
 
 
 def fit_intervals(outcomes: list[Outcome]) -> IntervalTable:

@@ -8,6 +8,8 @@ import argparse
 import csv
 from pathlib import Path
 
+import torch
+
 from data.phantom.render import LABELS
 from models.bundle import load_bundle
 from models.runtime import OpenVinoRuntime
@@ -24,21 +26,22 @@ from training.export import export, write_card
 
 def about(config: Config, run: Path) -> dict[str, str]:
     """Return the texts of the card."""
+    steps = int(torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)["step"])
     with (run / "log.csv").open() as file:
-        last = list(csv.reader(file))[-1]
+        loss = {int(row[0]): row[1] for row in csv.reader(file)}.get(steps, "not logged")
     return {
         "name": "phantom-1",
         "licence": "Apache-2.0",
         "training_data": (
-            f"{int(last[0]) * config.batch} simulated pictures (data/phantom, renderer 1, seed "
+            f"{steps * config.batch} simulated pictures (data/phantom, renderer 1, seed "
             f"{config.seed}), each seen once. No real image, no patient. "
-            f"Last training loss {last[1]}."
+            f"Last training loss: {loss}."
         ),
         "known_failures": (
             "First weights, trained on simulated pictures only. Not validated on patients. Thin "
             "lines, isoechoic endometria and fundi in shadow are missed or placed wrongly; bright "
-            "interfaces behind the uterus can be taken for endometrium. Intervals hold for "
-            "phantoms like those of training, not for patients."
+            "interfaces behind the uterus can be taken for endometrium. Intervals hold for stills "
+            "of phantoms like those of training, not for patients."
         ),
     }
 

@@ -96,7 +96,7 @@ def train(config: Config, out: Path) -> Path:
         first = int(state["step"])
         log.info("continuing at step %d", first)
 
-    started, recent = time.monotonic(), 0.0
+    started, recent = time.monotonic(), list[float]()
     with (out / "log.csv").open("a", newline="") as file:
         rows = csv.writer(file)
         for step, (pixels, labels) in enumerate(batches(config, first), start=first):
@@ -111,13 +111,14 @@ def train(config: Config, out: Path) -> Path:
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()
             average.update_parameters(network)
-            recent += float(loss.detach())
+            recent.append(float(loss.detach()))
             done = step + 1
             if done % 50 == 0:
-                rows.writerow([done, f"{recent / 50:.4f}", f"{time.monotonic() - started:.0f}"])
+                mean = sum(recent) / len(recent)
+                rows.writerow([done, f"{mean:.4f}", f"{time.monotonic() - started:.0f}"])
                 file.flush()
-                log.info("step %d of %d, loss %.4f", done, config.steps, recent / 50)
-                recent = 0.0
+                log.info("step %d of %d, loss %.4f", done, config.steps, mean)
+                recent.clear()
             if done % config.checkpoint_every == 0 or done == config.steps:
                 temporary = checkpoint.with_suffix(".part")
                 torch.save(

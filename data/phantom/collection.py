@@ -26,10 +26,9 @@ def write_phantoms(out: Path, *, n: int, seed: int, frames: int = 1) -> list[dic
     out.mkdir(parents=True, exist_ok=True)
     rows = []
     for i in range(n):
-        number = 1_000 * seed + i
-        phantom = make_phantom(number, None, frames)
+        phantom = make_phantom((seed, i), frames=frames)
         name = f"phantom-{i + 1:04d}.dcm"
-        write_dicom(phantom, out / name, number)
+        write_dicom(phantom, out / name)
         rows.append(truth_row(name, phantom))
     write_truth(out, rows)
     return rows

@@ -1,7 +1,9 @@
 """Phantoms as DICOM files: test objects with a known thickness, furniture and a calibration."""
 
+import hashlib
 import io
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +21,8 @@ FRAME_SHAPE = (600, 800)
 BOX_TOP, BOX_HEIGHT, BOX_LEFT, BOX_WIDTH = 60, 510, 70, 640
 # A test object must show what it is about: grey levels between band and surroundings.
 MIN_CONTRAST = 14.0
+# How far the uterus of a cine moves to either side.
+SWEEP_MM = 3.0
 
 
 @dataclass(frozen=True)
@@ -30,24 +34,27 @@ class Phantom:
     mm_per_px: float
 
 
-def make_phantom(seed: int, thickness_mm: float | None, frames: int = 1) -> Phantom:
+def make_phantom(key: Sequence[int], thickness_mm: float | None = None, frames: int = 1) -> Phantom:
     """Draw a legible phantom: the same arguments give the same pixels.
 
-    `thickness_mm` None draws it. In a cine the uterus moves by some millimetres; the thickness
-    stays.
+    `key` are whole numbers that name it, such as (seed, number); `thickness_mm` None draws the
+    thickness. In a cine the uterus moves by some millimetres; the thickness stays.
     """
-    rng = np.random.default_rng([seed, 0x0E])
+    rng = np.random.default_rng([*key])
+    sweep_mm = SWEEP_MM if frames > 1 else 0.0
     while True:
-        scene = _test_scene(rng, thickness_mm)
+        scene = _test_scene(rng, thickness_mm, sweep_mm)
         raster = raster_of(scene.sector)
         look = int(rng.integers(2**31))
         picture = _render(scene, raster, look)
         if _legible(scene, picture):
             break
-    shifts = [3.0 * math.sin(2 * math.pi * i / 24) for i in range(frames)]
-    moved = [_moved(scene, shift) for shift in shifts]
-    drawn = [_render(m, raster, look) for m in moved] if frames > 1 else [picture]
-    pictures = np.stack([_furnish(p, scene.sector, raster) for p in drawn])
+    pictures = np.empty((frames, *FRAME_SHAPE), np.uint8)
+    for i in range(frames):
+        if i > 0:
+            shift = sweep_mm * math.sin(2 * math.pi * i / 24)
+            picture = _render(_moved(scene, shift), raster, look)
+        pictures[i] = _furnish(picture, scene.sector, raster)
     return Phantom(scene, pictures, raster.spacing_mm[0])
 
 
@@ -55,8 +62,10 @@ def _render(scene: Scene, raster: Raster, look: int) -> Picture:
     return render(scene, raster, np.random.default_rng(look), marks=0.0, ragged_mm=0.0)
 
 
-def _test_scene(rng: Rng, thickness_mm: float | None) -> Scene:
-    """Draw a scene as an endocavity preset shows it, the whole endometrium within the fan."""
+def _test_scene(rng: Rng, thickness_mm: float | None, sweep_mm: float) -> Scene:
+    """Draw a scene as an endocavity preset shows it: the whole endometrium lies within the fan,
+    also when it moves sideways by `sweep_mm`.
+    """
     while True:
         scene = sample_scene(rng, visible=1.0, thickness_mm=thickness_mm)
         radius, half_angle = rng.uniform(10, 13), math.radians(rng.uniform(55, 72))
@@ -70,7 +79,8 @@ def _test_scene(rng: Rng, thickness_mm: float | None) -> Scene:
             for s in (-band.length_mm / 2, 0.0, band.length_mm / 2)
             for d in (-margin, margin)
         ]
-        depth, lateral = (np.array(axis) for axis in zip(*ends, strict=True))
+        depth, lateral = (np.tile(axis, 2) for axis in zip(*ends, strict=True))
+        lateral = lateral + np.repeat([-sweep_mm, sweep_mm], len(ends))
         distance, angle = scene.sector.polar(depth, lateral)
         if (
             distance.min() > 4
@@ -141,14 +151,16 @@ def _furnish(picture: Picture, sector: Sector, raster: Raster) -> NDArray[np.uin
     return np.asarray(screen)
 
 
-def write_dicom(phantom: Phantom, path: Path, seed: int) -> None:
-    """Write a phantom: a still uncompressed, a cine as JPEG baseline; UIDs follow from `seed`."""
+def write_dicom(phantom: Phantom, path: Path) -> None:
+    """Write a phantom: stills uncompressed, cines as JPEG baseline; UIDs follow from the pixels."""
     from pydicom.dataset import Dataset, FileMetaDataset
     from pydicom.encaps import encapsulate
     from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, generate_uid
 
+    digest = hashlib.sha256(phantom.frames.tobytes()).hexdigest()
+
     def uid(what: str) -> str:
-        return generate_uid(entropy_srcs=["endometer phantom", str(seed), what])
+        return generate_uid(entropy_srcs=["endometer phantom", digest, what])
 
     many = len(phantom.frames) > 1
     ds = Dataset()
@@ -156,7 +168,7 @@ def write_dicom(phantom: Phantom, path: Path, seed: int) -> None:
     ds.SOPInstanceUID, ds.SeriesInstanceUID, ds.StudyInstanceUID = map(
         uid, ("instance", "series", "study")
     )
-    ds.PatientName, ds.PatientID = "PHANTOM^ENDOMETER", f"PHANTOM-{seed:06d}"
+    ds.PatientName, ds.PatientID = "PHANTOM^ENDOMETER", f"PHANTOM-{digest[:8]}"
     ds.Modality, ds.Manufacturer, ds.ManufacturerModelName = "US", "endometer", "phantom"
     ds.StudyDate = ds.ContentDate = "20260101"
     ds.StudyTime = ds.ContentTime = "120000"

@@ -92,9 +92,9 @@ def test_every_pattern_and_absence_are_drawn():
 
 
 def test_a_phantom_is_a_readable_calibrated_clip(tmp_path):
-    phantom = make_phantom(5, 6.3, frames=3)
+    phantom = make_phantom((5,), 6.3, frames=3)
     path = tmp_path / "cine.dcm"
-    write_dicom(phantom, path, seed=5)
+    write_dicom(phantom, path)
     header = dcmread(path, stop_before_pixels=True)
     assert header.NumberOfFrames == 3
     scale = calibrate(header, (600, 800))

@@ -14,7 +14,7 @@ from imaging.sector import find_sector
 
 @pytest.mark.parametrize("seed", range(4))
 def test_the_fan_is_found_and_the_furniture_is_not(seed):
-    phantom = make_phantom(seed, 6.0)
+    phantom = make_phantom((seed,), 6.0)
     frame = phantom.frames[0]
     sector = find_sector(frame)
     box = np.zeros(frame.shape, bool)
@@ -28,7 +28,7 @@ def test_the_fan_is_found_and_the_furniture_is_not(seed):
 
 @pytest.mark.parametrize("seed", range(6))
 def test_the_whole_endometrium_is_inside(seed):
-    phantom = make_phantom(seed, 6.0)
+    phantom = make_phantom((seed,), 6.0)
     band, sector = phantom.scene.endometrium, find_sector(phantom.frames[0])
     raster = raster_of(phantom.scene.sector)
     along = np.linspace(-0.5, 0.5, 60) * band.length_mm
@@ -59,10 +59,11 @@ def test_writing_alone_is_no_sector():
     assert not find_sector(frame).any()
 
 
-def test_a_grey_background_does_not_count_as_picture():
-    frame = np.full((400, 500), 24, np.uint8)
+@pytest.mark.parametrize("level", [0, 24, 48, 90])
+def test_a_grey_background_does_not_count_as_picture(level):
+    frame = np.full((400, 500), level, np.uint8)
     rng = np.random.default_rng(0)
-    frame[60:340, 100:400] = rng.integers(60, 160, (280, 300))
+    frame[60:340, 100:400] = rng.integers(110, 200, (280, 300))
     sector = find_sector(frame)
     assert sector[70:330, 110:390].all()
     assert not sector[:40].any() and not sector[:, :80].any()

@@ -36,14 +36,14 @@ def runtime(bundle):
 
 @pytest.fixture(scope="module")
 def phantom():
-    return make_phantom(SEED, TRUE_MM, frames=1)
+    return make_phantom((SEED,), TRUE_MM, frames=1)
 
 
 @pytest.fixture
 def still(tmp_path, phantom):
     path = tmp_path / "clips/still.dcm"
     path.parent.mkdir()
-    write_dicom(phantom, path, SEED)
+    write_dicom(phantom, path)
     return path
 
 
@@ -136,7 +136,7 @@ def test_two_scales_in_one_picture_are_refused(still, bundle, runtime):
 @pytest.mark.parametrize("first", [0, 1])
 def test_of_two_regions_the_one_that_holds_the_outline_decides(tmp_path, bundle, runtime, first):
     """A dual screen with different scales: the endometrium is on one side, noise on the other."""
-    phantom = make_phantom(SEED, TRUE_MM)
+    phantom = make_phantom((SEED,), TRUE_MM)
     frame = phantom.frames[0]
     rng = np.random.default_rng(0)
     other = np.zeros_like(frame)
@@ -197,7 +197,7 @@ def test_noise_and_empty_screens_are_refused(tmp_path, bundle, runtime):
 
 def test_a_cine_speaks_through_its_best_frame(tmp_path, bundle, runtime):
     path = tmp_path / "cine.dcm"
-    write_dicom(make_phantom(SEED, TRUE_MM, frames=5), path, SEED)
+    write_dicom(make_phantom((SEED,), TRUE_MM, frames=5), path)
     clip = measure_clip(path, bundle, runtime, Settings(all_frames=True))
     record, measured = clip.record, [f for f in clip.frames if f.status is Status.MEASURED]
     assert [f.frame for f in clip.frames] == [1, 2, 3, 4, 5]
@@ -215,7 +215,7 @@ def test_a_cine_speaks_through_its_best_frame(tmp_path, bundle, runtime):
 
 def test_a_damaged_frame_costs_only_itself(tmp_path, bundle, runtime):
     path = tmp_path / "cine.dcm"
-    write_dicom(make_phantom(SEED, TRUE_MM, frames=3), path, SEED)
+    write_dicom(make_phantom((SEED,), TRUE_MM, frames=3), path)
     content = bytearray(path.read_bytes())
     second = content.index(b"\xff\xd8\xff", content.index(b"\xff\xd8\xff") + 3)
     content[second : second + 20] = bytes(20)
@@ -308,7 +308,7 @@ def test_a_report_beside_the_clips_is_skipped_and_one_that_is_named_fails(still,
 
 
 def test_what_a_run_leaves(still, bundle, runtime, tmp_path):
-    write_dicom(make_phantom(SEED, TRUE_MM, frames=2), still.parent / "cine.dcm", SEED + 1)
+    write_dicom(make_phantom((SEED,), TRUE_MM, frames=2), still.parent / "cine.dcm")
     (still.parent / "broken.dcm").write_bytes(b"")
     out = tmp_path / "out"
     measure([still.parent], bundle, runtime, out=out)
