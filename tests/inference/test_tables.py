@@ -1,10 +1,14 @@
 import csv
+import os
+from contextlib import nullcontext
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
+from inference import tables
 from inference.records import CLIP_COLUMNS, FRAME_COLUMNS
-from inference.tables import replacing, write_csv, write_parquet
+from inference.tables import printable, replacing, write_csv, write_parquet
 
 CONTRACT = [
     name
@@ -37,12 +41,42 @@ def test_csv_has_dots_and_empty_for_none(tmp_path):
     assert read["fluid"] == "false" and read["frames"] == "3" and read["lower_mm"] == ""
 
 
-@pytest.mark.parametrize("text", ["=1+1", "@SUM(A1)", "+1", "-2+3", "\t=1"])
+@pytest.mark.parametrize("text", ["=1+1", "@SUM(A1)", "+A1", "-2+3", "\t=1"])
 def test_a_spreadsheet_runs_nothing_that_a_file_says(tmp_path, text):
     write_csv(tmp_path / "t.csv", CLIP_COLUMNS, [row(file="a", patient_id=text)])
     with (tmp_path / "t.csv").open(newline="") as file:
         (read,) = csv.DictReader(file)
     assert read["patient_id"] == "'" + text
+
+
+@pytest.mark.parametrize("text", ["-12", "+1.5", "-0012"])
+def test_plain_numbers_and_paths_stay_as_they_are(tmp_path, text):
+    write_csv(tmp_path / "t.csv", CLIP_COLUMNS, [row(file="-a.dcm", patient_id=text)])
+    with (tmp_path / "t.csv").open(newline="") as file:
+        (read,) = csv.DictReader(file)
+    assert read["patient_id"] == text and read["file"] == "-a.dcm"
+
+
+@pytest.mark.parametrize(
+    ("text", "safe"),
+    [
+        ("ä.dcm", "ä.dcm"),
+        (os.fsdecode(b"caf\xe9.dcm"), "caf\\xe9.dcm"),
+        ("a\ud800b", "a\\ud800b"),
+        ("\udce9\ud800", "\\udce9\\ud800"),
+    ],
+)
+def test_lone_surrogates_are_spelled_out(text, safe):
+    assert printable(text) == safe
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the full disk is a device of Linux")
+@pytest.mark.parametrize("write", [write_csv, write_parquet])
+def test_a_full_disk_is_an_os_error_whoever_writes(monkeypatch, write):
+    """arro3 would panic, past every `except Exception`."""
+    monkeypatch.setattr(tables, "replacing", nullcontext)
+    with pytest.raises(OSError, match="No space"):
+        write(Path("/dev/full"), CLIP_COLUMNS, [row(file="a")])
 
 
 def test_parquet_keeps_types_even_when_all_is_none(tmp_path):
