@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from data.discover import Found, Skipped, discover
+from data.discover import Found, Searched, Skipped, discover
 
 
 def dicom_like(path: Path) -> Path:
@@ -57,6 +57,80 @@ def test_a_broken_link_does_not_stop_the_search(tmp_path):
     (tmp_path / "a.dcm").symlink_to(tmp_path / "absent")
     one = dicom_like(tmp_path / "b.dcm")
     assert found(tmp_path) == [one]
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_links_in_a_circle_are_passed_by_or_told(tmp_path, named):
+    (tmp_path / "self.dcm").symlink_to("self.dcm")
+    one = dicom_like(tmp_path / "b.dcm")
+    assert found(tmp_path) == [one]
+    if named:
+        (item,) = discover([tmp_path / "self.dcm"])
+        assert item.named and "symbolic links" in item.problem
+
+
+def test_a_file_that_cannot_be_looked_at_is_a_problem_of_its_own(tmp_path, monkeypatch):
+    """As in a folder that may be listed but not entered; root may enter all, hence the pretence."""
+    locked = dicom_like(tmp_path / "locked/a.dcm")
+    one = dicom_like(tmp_path / "open/b.dcm")
+    real = os.stat
+
+    def stat(path, **options):
+        if path == locked:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, **options)
+
+    monkeypatch.setattr(os, "stat", stat)
+    locked_item, open_item, _ = discover([tmp_path])
+    assert locked_item.path == locked and "Permission denied" in locked_item.problem
+    assert open_item == Found(one)
+    (named,) = discover([locked])
+    assert "Permission denied" in named.problem
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "absent.dcm", "nul\0.dcm"])
+def test_names_that_cannot_be_are_told_and_not_raised(tmp_path, name):
+    (item,) = discover([tmp_path / name])
+    assert item.named and "cannot be read" in item.problem
+
+
+def test_a_pipe_is_never_opened(tmp_path):
+    """Opening one without a writer would wait for ever."""
+    os.mkfifo(tmp_path / "pipe.dcm")
+    os.mkfifo(tmp_path / "pipe")
+    one = dicom_like(tmp_path / "b.dcm")
+    assert found(tmp_path) == [one]
+    (item,) = discover([tmp_path / "pipe.dcm"])
+    assert item.named and "pipe" in item.problem
+
+
+@pytest.mark.parametrize(("name", "says"), [("a.ZIP", "unpack"), ("DICOMDIR", "name the folder")])
+def test_containers_that_are_not_read_inside_yet_say_so(tmp_path, name, says):
+    dicom_like(tmp_path / name)
+    (item,) = discover([tmp_path / name])
+    assert item.named and says in item.problem
+    (skipped, searched) = discover([tmp_path])
+    assert skipped == Skipped(tmp_path / name, archive=name == "a.ZIP")
+    assert searched == Searched(tmp_path, 0)
+
+
+def test_every_named_folder_says_how_much_it_holds(tmp_path):
+    one = dicom_like(tmp_path / "one.dcm")
+    (tmp_path / "empty").mkdir()
+    assert list(discover([tmp_path, tmp_path / "empty", tmp_path])) == [
+        Found(one),
+        Searched(tmp_path, 1),
+        Searched(tmp_path / "empty", 0),
+        Searched(tmp_path, 1),
+    ]
+
+
+def test_overlays_are_left_out_even_if_results_lie_among_the_clips(tmp_path):
+    one = dicom_like(tmp_path / "one.dcm")
+    dicom_like(tmp_path / "overlays/x.png")
+    other = dicom_like(tmp_path / "deep/overlays/x.png")
+    assert sorted(found(tmp_path, leave_out=tmp_path)) == sorted([one, other])
+    assert found(tmp_path / "overlays", leave_out=tmp_path) == []
 
 
 def test_a_folder_that_cannot_be_listed_is_reported(tmp_path, monkeypatch):
