@@ -6,12 +6,11 @@ because machines differ and drift.
 """
 
 import argparse
-import os
-import resource
+import json
 import statistics
+import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 from data.phantom.dicom import make_phantom, write_dicom
@@ -19,24 +18,27 @@ from data.phantom.dicom import make_phantom, write_dicom
 RUNS = 3
 
 
+# Linux hands the peak memory of a process on to what it starts, so the command is started by a
+# small process that only waits for it.
+WAITER = """
+import json, os, subprocess, sys, time
+started = time.monotonic()
+child = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(child.pid, 0)
+seconds = time.monotonic() - started
+unit = 1024 if sys.platform == "linux" else 1024 * 1024
+print(json.dumps([os.waitstatus_to_exitcode(status), seconds, usage.ru_maxrss / unit]))
+"""
+
+
 def cost(command: list[str]) -> tuple[float, float]:
     """Run a command once; return wall seconds and the process's peak memory in MB."""
-    started = time.monotonic()
-    pid = os.posix_spawn(
-        command[0],
-        command,
-        dict(os.environ),
-        file_actions=[(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)],
-    )
-    _, status, usage = os.wait4(pid, 0)
-    seconds = time.monotonic() - started
-    if os.waitstatus_to_exitcode(status) != 0:
-        raise SystemExit(f"{command} failed")
-    return seconds, _megabytes(usage)
-
-
-def _megabytes(usage: resource.struct_rusage) -> float:
-    return usage.ru_maxrss / (1024 if sys.platform == "linux" else 1024 * 1024)
+    waiter = [sys.executable, "-c", WAITER, *command]
+    done = subprocess.run(waiter, capture_output=True, text=True, check=True)
+    status, seconds, peak = json.loads(done.stdout)
+    if status != 0:
+        raise SystemExit(f"{command} failed:\n{done.stderr}")
+    return seconds, peak
 
 
 def main() -> None:

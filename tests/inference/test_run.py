@@ -297,7 +297,8 @@ def test_a_report_beside_the_clips_is_skipped_and_one_that_is_named_fails(still,
     def strip(data):
         data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.88.33"
         data.Modality = "SR"
-        del data.PixelData
+        for keyword in ("PixelData", "Rows", "Columns", "BitsAllocated"):
+            delattr(data, keyword)
 
     edit(still, strip, report.name)
     run = measure([still.parent], bundle, runtime)
@@ -305,6 +306,13 @@ def test_a_report_beside_the_clips_is_skipped_and_one_that_is_named_fails(still,
     run = measure([report], bundle, runtime)
     assert run.failed == 1
     assert "Comprehensive SR" in run.records[0].best.message
+
+
+@pytest.mark.parametrize("length", [200, 390, 700])
+def test_a_clip_cut_within_its_header_is_failed_and_not_skipped(still, bundle, runtime, length):
+    (still.parent / "cut.dcm").write_bytes(still.read_bytes()[:length])
+    run = measure([still.parent], bundle, runtime)
+    assert run.failed == 1 and run.skipped == 0
 
 
 def test_what_a_run_leaves(still, bundle, runtime, tmp_path):

@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from data.phantom.stream import sample
+from imaging.grid import GridSpec
 from inference.thickness import measure_thickness
-from models.bundle import load_bundle
+from models.bundle import BundleError, load_bundle
 from models.runtime import DeviceError, OpenVinoRuntime, TorchRuntime, choose_runtime
 
 
@@ -53,6 +56,14 @@ def test_torch_and_openvino_agree_in_millimetres(bundle, openvino):
     assert len(differences) >= 15
     assert np.median(differences) <= 0.02
     assert max(differences) <= 0.1
+
+
+def test_a_card_that_does_not_fit_its_network_is_refused(bundle):
+    wrong = replace(bundle, grid=GridSpec(bundle.grid.size + 16, bundle.grid.mm_per_px))
+    with pytest.raises(BundleError, match="Export it again"):
+        OpenVinoRuntime(wrong)
+    with pytest.raises(BundleError, match="Export it again"):
+        OpenVinoRuntime(replace(bundle, labels=bundle.labels[:3]))
 
 
 def test_cuda_without_a_device_is_a_clear_error(bundle):

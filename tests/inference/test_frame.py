@@ -1,0 +1,226 @@
+"""From probabilities to findings and rows, with a network that sees what the test tells it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from dicom_factory import header, region, write
+
+from imaging.calibration import Box
+from imaging.grid import GridImage, GridMapping, GridSpec
+from imaging.reasons import Reason, Refusal
+from inference.clip import measure_clip
+from inference.frame import Finding, View, find, too_poor
+from inference.quality import assess
+from inference.records import Call, Measurement, Status
+from inference.words import in_words
+from models.bundle import load_bundle
+
+MM = 0.3
+SPEC = GridSpec(192, MM)
+
+
+@pytest.fixture(scope="module")
+def bundle():
+    return replace(load_bundle(), grid=SPEC)
+
+
+def labels(endometrium, fluid=None, uterus=0.9):
+    """Probabilities (4, n, n) in the order of the shipped labels."""
+    fluid = np.zeros_like(endometrium) if fluid is None else fluid
+    rest = np.clip(1 - endometrium - fluid, 0, 1)
+    return np.stack([rest * (1 - uterus), endometrium, fluid, rest * uterus]).astype(np.float32)
+
+
+def band(half_mm, centre=(30.0, 28.0), length=34.0):
+    """Coverage of a level band whose half thickness (mm) is a function of its length (mm)."""
+    r, c = np.indices((SPEC.size, SPEC.size)) * MM
+    along = c - centre[1]
+    inside = half_mm(along) - np.abs(r - centre[0])
+    return np.clip(0.5 + inside / MM, 0, 1) * (np.abs(along) < length / 2)
+
+
+def look(endometrium, sector=None, bundle=None, spacing=(MM, MM), **options):
+    """Run `find` on a grid that is the frame itself."""
+    sector = np.ones((SPEC.size, SPEC.size), bool) if sector is None else sector
+    view = View(Box(0, 0, SPEC.size - 1, SPEC.size - 1), sector, spacing)
+    itself = GridMapping((0.0, 0.0), (1.0, 1.0))
+    grid = GridImage(np.zeros(sector.shape, np.float32), sector, itself, MM)
+    return find(grid, labels(endometrium, **options), view, bundle)
+
+
+def even(mm):
+    return lambda along: np.full_like(along, mm / 2)
+
+
+def test_a_band_is_found_with_its_thickness(bundle):
+    found = look(band(even(6.0)), bundle=bundle)
+    assert isinstance(found, Finding)
+    assert found.thickness_mm == pytest.approx(6.0, abs=0.05)
+    assert found.thickness_px == pytest.approx(20.0, abs=0.2)
+    assert found.parts.quality > 0.8 and too_poor(found.parts) is None
+
+
+def test_fluid_is_taken_off_the_pixels_as_well(bundle):
+    fluid = band(even(2.0))
+    found = look(band(even(8.0)) - fluid, fluid=fluid, bundle=bundle)
+    assert found.fluid
+    assert found.thickness_mm == pytest.approx(6.0, abs=0.15)
+    assert found.thickness_px * MM == pytest.approx(found.thickness_mm)
+
+
+def tapers(along):
+    """Half thickness: 3 mm from 23 mm left of the middle, falling to a thin tail on the right."""
+    return np.where(along > -23, np.clip(3.0 - 0.12 * (along + 12), 0.7, 3.0), 0.0)
+
+
+@pytest.mark.parametrize("tilt", [0.0, 0.6])
+@pytest.mark.parametrize("slope", [0.05, 0.1])
+def test_a_band_that_widens_where_the_fan_cuts_it_is_refused(bundle, tilt, slope):
+    """What lies beyond the edge of the fan may be thicker than all that is seen."""
+    r, c = np.indices((SPEC.size, SPEC.size)) * MM
+    sector = c < 40 + tilt * (r - 30)
+    wedge = band(lambda along: 2.0 + slope * (along + 15), length=80)
+    found = look(wedge * sector, sector, bundle)
+    assert isinstance(found, Refusal) and found.reason is Reason.CUT_OFF
+
+
+def test_a_tail_that_leaves_the_fan_does_no_harm(bundle):
+    _, c = np.indices((SPEC.size, SPEC.size)) * MM
+    tapering = band(tapers, length=60)
+    whole = look(tapering, bundle=bundle)
+    cut = look(tapering * (c < 45), c < 45, bundle)
+    assert isinstance(cut, Finding)
+    assert cut.thickness_mm == pytest.approx(whole.thickness_mm, abs=0.05)
+
+
+def test_a_band_cut_along_its_length_is_refused(bundle):
+    r, _ = np.indices((SPEC.size, SPEC.size)) * MM
+    found = look(band(even(6.0)) * (r < 31), r < 31, bundle)
+    assert isinstance(found, Refusal) and found.reason is Reason.CUT_OFF
+
+
+def test_what_is_too_thick_is_implausible(bundle):
+    found = look(band(even(40.0), length=56), bundle=bundle)
+    assert isinstance(found, Refusal) and found.reason is Reason.IMPLAUSIBLE_GEOMETRY
+
+
+def test_each_doubt_lowers_the_quality():
+    mask = np.zeros((60, 60), bool)
+    mask[25:35, 10:50] = True
+    sure, uterus = np.where(mask, 0.95, 0.0).astype(np.float32), np.full((60, 60), 0.9, np.float32)
+
+    def quality(p=sure, u=uterus, chord=3.0, circle=3.0, px=0.1):
+        return assess(p, u, mask, chord, circle, (MM, px)).quality
+
+    good = quality()
+    assert good > 0.85
+    assert quality(p=np.where(mask, 0.6, 0.0).astype(np.float32)) < 0.5 * good
+    assert quality(u=np.zeros_like(uterus)) == 0
+    assert quality(circle=2.0) < 0.5 * good
+    assert quality(px=0.7) == pytest.approx(0.5 * good)
+    assert quality(chord=3.2) == good, "what a circle may differ"
+
+
+@pytest.mark.parametrize(
+    ("weak", "words"),
+    [("context", "not surrounded"), ("confidence", "unsure"), ("resolution", "coarse")],
+)
+def test_a_poor_finding_names_its_weakest_part(weak, words):
+    mask = np.ones((4, 4), bool)
+    sure = assess(np.ones((4, 4), np.float32), None, mask, 3, 3, (MM, 0.1))
+    refusal = too_poor(replace(sure, **{weak: 0.1}))
+    assert refusal.reason is Reason.LOW_QUALITY and words in refusal.message
+
+
+class Told:
+    """A runtime that sees an even band in every frame."""
+
+    device = "cpu"
+
+    def __init__(self, thickness_mm=6.0, length=34.0):
+        self.answer = labels(band(even(thickness_mm), length=length))[None]
+
+    def __call__(self, batch):
+        return self.answer
+
+
+def texture(frames):
+    rng = np.random.default_rng(0)
+    return rng.integers(60, 140, (frames, SPEC.size, SPEC.size)).astype(np.uint8)
+
+
+def clip_of(tmp_path, *items, frames=1, name="clip.dcm"):
+    """A picture that fills its 192 x 192 pixels, so that the grid is the frame."""
+    picture = texture(frames)
+    data = header(SPEC.size, SPEC.size, SequenceOfUltrasoundRegions=list(items) or None)
+    if frames > 1:
+        data.NumberOfFrames = frames
+    return write(tmp_path / name, data, picture.tobytes())
+
+
+def test_an_outline_up_to_the_edge_of_its_region_belongs_to_it(bundle, tmp_path):
+    """A tail reaches the region's edge; its contour lies half a grid step beyond."""
+    item = region(box=(0, 0, 191, 191), delta=(MM / 10, MM / 10))
+    runtime = Told()
+    tapering = band(tapers, length=60)
+    runtime.answer = labels(tapering)[None]
+    best = measure_clip(clip_of(tmp_path, item), bundle, runtime).record.best
+    assert best.status is Status.MEASURED, best.message
+    assert best.thickness_mm == pytest.approx(6.0, abs=0.4)
+
+
+@pytest.mark.parametrize("thickness", [6.0, 40.0])
+def test_no_millimetres_are_spoken_of_without_a_scale(bundle, tmp_path, thickness):
+    """Without a scale the size on the grid is a guess: it must decide and say nothing."""
+    two = [region(box=(0, 0, 191, 191), delta=(d, d)) for d in (0.03, 0.05)]
+    for items, reason in (([], Reason.NO_CALIBRATION), (two, Reason.AMBIGUOUS_CALIBRATION)):
+        path = clip_of(tmp_path, *items)
+        best = measure_clip(path, bundle, Told(thickness, 56.0)).record.best
+        assert best.reason is reason
+        assert best.thickness_mm is best.lower_mm is best.call is None
+        assert "35 mm" not in best.message
+
+
+def test_every_frame_has_a_row_also_where_the_clip_is_refused(bundle, tmp_path):
+    item = region(box=(0, 0, 191, 191), delta=(0.03, 0.03), RegionSpatialFormat=3)
+    clip = measure_clip(clip_of(tmp_path, item, frames=3), bundle, Told())
+    assert clip.record.best.reason is Reason.NOT_BMODE
+    assert [row.frame for row in clip.frames] == [1, 2, 3]
+    assert {row.reason for row in clip.frames} == {Reason.NOT_BMODE}
+
+
+def test_a_cine_that_fades_in_is_not_taken_for_an_empty_screen(bundle, tmp_path):
+    picture = texture(9)
+    picture[[0, 4, 8]] = 0  # first, middle and last are black
+    item = region(box=(0, 0, 191, 191), delta=(MM / 10, MM / 10))
+    data = header(SPEC.size, SPEC.size, SequenceOfUltrasoundRegions=[item], NumberOfFrames=9)
+    path = write(tmp_path / "fade.dcm", data, picture.tobytes())
+    assert measure_clip(path, bundle, Told()).record.best.status is Status.MEASURED
+
+
+def row(thickness, half, call, **values):
+    return Measurement(
+        1,
+        Status.MEASURED,
+        thickness_mm=thickness,
+        lower_mm=thickness - half,
+        upper_mm=thickness + half,
+        call=call,
+        threshold_mm=6.0,
+        **values,
+    )
+
+
+@pytest.mark.parametrize(
+    ("measured", "words"),
+    [
+        (row(5.0, 0.5, Call.THIN), "5.0 mm (4.5–5.5), thin: below 6 mm"),
+        (row(5.0, 0.96, Call.THIN), "5.0 mm (4.04–5.96), thin: below 6 mm"),
+        (row(6.9, 0.94, Call.INDETERMINATE), "6.9 mm (5.96–7.84), indeterminate at 6 mm"),
+        (row(6.9, 0.5, Call.NOT_THIN, fluid=True), "not thin: 6 mm or more, fluid in the cavity"),
+        (row(5.0, 0.5, Call.THIN, calibration="pixel_spacing"), "scale unverified"),
+    ],
+)
+def test_words_never_belie_the_call(measured, words):
+    assert words in in_words(measured)
