@@ -21,33 +21,31 @@ app = typer.Typer(
     "millimetres or a reason out. Research software, not a medical device.",
 )
 
-FAILED, USAGE = 1, 2
+FAILED, USAGE, INTERRUPTED = 1, 2, 130
+
+
+def _end(message: str, status: int = FAILED) -> typer.Exit:
+    """Print to standard error why there is no result, or not all of it; raise what this returns."""
+    typer.echo(f"endometer: {message}", err=True)
+    return typer.Exit(status)
 
 
 def _usage(message: str) -> typer.Exit:
-    """Print what was wrong with the call to standard error; raise what this returns."""
-    typer.echo(f"endometer: {message}", err=True)
-    return typer.Exit(USAGE)
+    """As `_end`, for what was wrong with the call."""
+    return _end(message, USAGE)
 
 
-def _parse_spacing(text: str) -> tuple[float, float]:
-    parts = text.split(",")
+def _user_calibration(text: str) -> "Calibration":
+    from imaging.calibration import Calibration, user_calibration
+
     try:
-        row, column = (float(part) for part in parts)
+        row, column = (float(part) for part in text.split(","))
     except ValueError:
         raise _usage(
             f"--spacing {text!r} is not ROW,COLUMN: two numbers of millimetres per pixel, "
             "for instance --spacing 0.12,0.12."
         ) from None
-    return row, column
-
-
-def _user_calibration(text: str | None) -> "Calibration | None":
-    if text is None:
-        return None
-    from imaging.calibration import Calibration, user_calibration
-
-    scale = user_calibration(*_parse_spacing(text))
+    scale = user_calibration(row, column)
     if isinstance(scale, Calibration):
         return scale
     raise _usage(f"--spacing {text}: {scale.message}")
@@ -89,7 +87,11 @@ def measure(  # noqa: PLR0913, PLR0917 - a command line's options are its interf
     ] = "best",
     pseudonymise: Annotated[
         Path | None,
-        typer.Option(metavar="KEYFILE", help="Write a keyed hash instead of patient identifiers."),
+        typer.Option(
+            metavar="KEYFILE",
+            help="Write a keyed hash instead of patient identifiers. Names and paths of files, "
+            "UIDs and dates stay as they are.",
+        ),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object per clip instead of a table.")
@@ -101,8 +103,9 @@ def measure(  # noqa: PLR0913, PLR0917 - a command line's options are its interf
 
     A researcher's archive:  [bold]endometer measure archive/ --out results/[/bold]
 
-    Exit status: 0 every file was measured or refused with a reason, 1 a file could not be read,
-    2 wrong usage.
+    Exit status: 0 every file was measured or refused with a reason, 1 a file could not be read
+    or the run ended early (130 if you interrupted it), 2 wrong usage. A run that ends early writes
+    what it has measured.
     """
     if not 0 < threshold < 100:
         raise _usage(f"--threshold {threshold:g} is not a thickness in mm.")
@@ -110,14 +113,13 @@ def measure(  # noqa: PLR0913, PLR0917 - a command line's options are its interf
         raise _usage(f"--frames {frames!r} is neither best nor all.")
     if device not in ("auto", "cpu", "cuda"):
         raise _usage(f"--device {device!r} is none of auto, cpu, cuda.")
-    if not any(source.exists() for source in sources):  # one of many is a row, not an end
+    if all(map(_is_nowhere, sources)):  # one of many is a row, not an end
         raise _usage(f"there is no {', no '.join(map(str, sources))}.")
-    if out is not None and out.exists() and not out.is_dir():
-        raise _usage(f"--out {out} is a file; name a folder.")
-    user = _user_calibration(spacing)
+    user = None if spacing is None else _user_calibration(spacing)
     key = _read_key(pseudonymise)
 
     from inference.clip import Settings
+    from inference.run import OutputError, UnusableOutputError
     from inference.run import measure as run_measure
     from models.bundle import BundleError, load_bundle
     from models.runtime import DeviceError, choose_runtime
@@ -128,7 +130,7 @@ def measure(  # noqa: PLR0913, PLR0917 - a command line's options are its interf
     except (BundleError, DeviceError) as error:
         raise _usage(str(error)) from None
 
-    from app.report import Progress, print_table
+    from app.report import Progress, notes, print_row, print_table
 
     settings = Settings(
         threshold_mm=threshold, user=user, all_frames=frames == "all", pseudonym_key=key
@@ -138,12 +140,18 @@ def measure(  # noqa: PLR0913, PLR0917 - a command line's options are its interf
         def on_clip(record: "ClipRecord") -> None:
             progress.advance()
             if as_json:
-                typer.echo(json.dumps(record.row(), ensure_ascii=False))
+                print_row(record)
 
         try:
             run = run_measure(sources, model, runtime, settings, out=out, on_clip=on_clip)
-        except OSError as error:
-            raise _usage(f"{out} cannot be written: {error.strerror or error}.") from None
+        except UnusableOutputError as error:
+            raise _usage(f"--out {error}") from None
+        except OutputError as error:
+            raise _end(f"{error} The run ended after {progress.done} clips.") from None
+        except KeyboardInterrupt:
+            kept = f" Their rows are in {out}." if out and progress.done else ""
+            raise _end(f"interrupted after {progress.done} clips.{kept}", INTERRUPTED) from None
+    typer.echo("".join(f"endometer: {note}\n" for note in notes(run)), err=True, nl=False)
     if not run.records:
         raise _usage(
             f"no DICOM, PNG, JPEG or TIFF files in {', '.join(map(str, sources))} "
@@ -152,6 +160,17 @@ def measure(  # noqa: PLR0913, PLR0917 - a command line's options are its interf
     if not as_json:
         print_table(run, out)
     raise typer.Exit(FAILED if run.failed else 0)
+
+
+def _is_nowhere(source: Path) -> bool:
+    """Tell whether there is surely nothing of that name. Never raises, as Path.exists does."""
+    try:
+        source.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except (OSError, ValueError):
+        return False  # its row will say what is wrong with it
+    return False
 
 
 def _read_key(path: Path | None) -> bytes | None:
@@ -187,13 +206,7 @@ def thickness(
 
     Prints one JSON object. Exit status 1, with the reason, if there is nothing to measure.
     """
-    row_mm, column_mm = _parse_spacing(spacing)
-    from imaging.calibration import Calibration, user_calibration
-
-    scale = user_calibration(row_mm, column_mm)
-    if not isinstance(scale, Calibration):
-        raise _usage(f"--spacing {spacing}: {scale.message}")
-
+    scale = _user_calibration(spacing)
     from imaging.mask import MaskError, read_mask
     from inference.thickness import NotMeasurable, measure_thickness
 
@@ -201,8 +214,7 @@ def thickness(
         endometrium, fluid = read_mask(mask)
         found = measure_thickness(endometrium, scale.spacing_mm, fluid=fluid)
     except (MaskError, NotMeasurable) as error:
-        typer.echo(f"endometer: {mask}: {error}", err=True)
-        raise typer.Exit(FAILED) from None
+        raise _end(f"{mask}: {error}") from None
     typer.echo(
         json.dumps(
             {
@@ -237,7 +249,9 @@ def info(
 def phantom(
     out: Annotated[Path, typer.Argument(help="Folder for the clips and truth.csv.")],
     n: Annotated[int, typer.Option(min=1, max=100_000, help="How many clips.")] = 20,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same files.")] = 1,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**31, help="The same seed gives the same files.")
+    ] = 1,
     frames: Annotated[
         int, typer.Option(min=1, max=10_000, help="Frames of each clip; 1 makes stills.")
     ] = 1,
@@ -265,14 +279,13 @@ def demo(
     """
     from app.demo import prepare
 
-    clips = prepare(out / "clips")
+    try:
+        clips = prepare(out / "clips")
+    except OSError as error:
+        raise _usage(f"{out} cannot be written: {error.strerror or error}.") from None
     measure(sources=[clips], out=out / "results")
 
 
 def main() -> None:
-    """Run the command line; an interrupted run ends with a word and not a traceback."""
-    try:
-        app()
-    except KeyboardInterrupt:
-        typer.echo("endometer: interrupted.", err=True)
-        sys.exit(130)
+    """Run the command line. Typer ends an interrupted one with status 130 and no traceback."""
+    app()

@@ -1,6 +1,9 @@
 """What the terminal shows: progress, the table of results, the state of the installation."""
 
+import json
+import os
 import platform
+import sys
 from collections.abc import Iterator
 from importlib import metadata, util
 from pathlib import Path
@@ -11,21 +14,41 @@ from rich.console import Console
 from rich.progress import Progress as Bar
 from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from inference.records import Call, ClipRecord, Status
-from inference.run import Run
+from inference.run import OutputError, Run, printable
 from inference.words import in_words
 
 STYLES = {Call.THIN: "red", Call.NOT_THIN: "green", Call.INDETERMINATE: "yellow"}
 # More rows than this belong into a table file, not on a screen.
 MAX_ROWS = 50
+# A file name may hold any of these; a terminal would obey them.
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
+
+
+def _stop_printing() -> None:
+    """Send the rest of standard output nowhere: its reader has gone (`| head -1`)."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class _Screen(Console):
+    """A console that takes text as it is: names of files are no markup. A closed pipe ends none."""
+
+    def __init__(self) -> None:
+        super().__init__(markup=False, emoji=False)
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        _stop_printing()
 
 
 class Progress:
     """A bar on a terminal, silence elsewhere. How many files there will be is not known."""
 
     def __init__(self, stream: TextIO) -> None:
-        """Show on `stream`, if it is a terminal."""
+        """Show on `stream`, if it is a terminal. `done` counts the clips."""
+        self.done = 0
         self._bar = Bar(
             SpinnerColumn(),
             TextColumn("{task.completed} clips"),
@@ -52,30 +75,72 @@ class Progress:
 
     def advance(self) -> None:
         """Count one clip."""
+        self.done += 1
         self._bar.advance(self._task)
 
 
+def print_row(record: ClipRecord) -> None:
+    """Print a row as one line of JSON, as long as anybody reads. Raises OutputError."""
+    try:
+        sys.stdout.write(json.dumps(record.row(), ensure_ascii=False) + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _stop_printing()
+    except OSError as error:
+        _stop_printing()
+        why = error.strerror or str(error)
+        raise OutputError(f"Standard output cannot be written: {why}.") from None
+
+
 def print_table(run: Run, out: Path | None) -> None:
-    """Print what a run found, a line per clip, and where the tables lie."""
-    console = Console(soft_wrap=False)
+    """Print what a run found, a line per clip, what there is to say to it, and where tables lie."""
+    screen = _Screen()
     table = Table(box=None, pad_edge=False)
     table.add_column("clip", overflow="fold")
     table.add_column("frame", justify="right")
     table.add_column("result", overflow="fold")
-    for record in run.records[:MAX_ROWS]:
-        table.add_row(Path(record.file).name, _frame(record), _result(record))
-    console.print(table)
+    shown = run.records[:MAX_ROWS]
+    for record in shown:
+        table.add_row(_name(record), _frame(record), _result(record))
+    screen.print(table)
     if len(run.records) > MAX_ROWS:
-        console.print(f"... and {len(run.records) - MAX_ROWS} more in the tables.")
+        screen.print(f"... and {len(run.records) - MAX_ROWS} more in the tables.")
+    for record in shown:
+        status, message = record.best.status, record.best.message
+        alone = status is Status.NOT_MEASURABLE and len(run.records) == 1
+        if message and (alone or status is Status.MEASURED):
+            screen.print(f"{_name(record)}: {_line(message)}", soft_wrap=True)
     counts = dict.fromkeys(Status, 0)
     for record in run.records:
         counts[record.best.status] += 1
-    console.print(
+    screen.print(
         f"{counts[Status.MEASURED]} measured, {counts[Status.NOT_MEASURABLE]} refused, "
         f"{counts[Status.FAILED]} failed, {run.skipped} other files skipped."
     )
     if out is not None:
-        console.print(f"Tables and overlays are in {out}.")
+        screen.print(f"Tables and overlays are in {_line(str(out))}.", soft_wrap=True)
+
+
+def notes(run: Run) -> list[str]:
+    """Return what a run passed over and should not pass over in silence, a sentence each."""
+    empty = run.empty_sources if run.records else []  # else all are, which is an error of its own
+    found = [f"there is nothing to measure in {_line(name)}." for name in empty]
+    if run.archives:
+        found.append(
+            f"archives passed over: {run.archives}. endometer does not read inside them yet; "
+            "unpack them to measure what they hold."
+        )
+    if run.overlays_missing:
+        found.append(f"overlays that could not be drawn: {run.overlays_missing}.")
+    return found
+
+
+def _line(text: str) -> str:
+    return printable(text).translate(_CONTROLS)
+
+
+def _name(record: ClipRecord) -> str:
+    return _line(Path(record.file).name)
 
 
 def _frame(record: ClipRecord) -> str:
@@ -84,20 +149,12 @@ def _frame(record: ClipRecord) -> str:
     return f"{record.best.frame}/{record.frames}"
 
 
-def _result(record: ClipRecord) -> str:
+def _result(record: ClipRecord) -> Text:
     best = record.best
     words = in_words(best)
     if best.status is Status.FAILED:
-        return f"[red]{words}:[/red] {_plain(best.message or '')}"
-    if best.call is not None:
-        return f"[{STYLES[best.call]}]{words}[/]"
-    return words
-
-
-def _plain(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
+        return Text.assemble((f"{words}:", "red"), f" {_line(best.message or '')}")
+    return Text(words, STYLES[best.call] if best.call is not None else "")
 
 
 def gather_info() -> dict[str, Any]:
@@ -180,17 +237,18 @@ def _decoders() -> Iterator[dict[str, Any]]:
 
 def print_info(facts: dict[str, Any]) -> None:
     """Print what `gather_info` found, for people."""
-    console = Console()
+    screen = _Screen()
     for title in ("versions", "bundle", "device"):
         table = Table(title=title, title_justify="left", box=None, show_header=False)
         for name, value in facts[title].items():
             shown = ", ".join(value) if isinstance(value, list) else value
-            table.add_row(name, _plain(str(shown)) if shown is not None else "not installed")
-        console.print(table)
+            table.add_row(name, str(shown) if shown is not None else "not installed")
+        screen.print(table)
     table = Table("transfer syntax", "read by", "could also be read with", title="decoders")
     table.box, table.title_justify = None, "left"
     for row in facts["decoders"]:
-        by = ", ".join(row["read_by"]) or "[red]nothing: such files fail[/red]"
-        table.add_row(_plain(row["transfer_syntax"]), by, _plain("; ".join(row["missing"])))
-    console.print(table)
-    console.print("Uncompressed files of either byte order, and deflated ones, are always read.")
+        nothing = Text("nothing: such files fail", "red")
+        by = ", ".join(row["read_by"]) or nothing
+        table.add_row(row["transfer_syntax"], by, "; ".join(row["missing"]))
+    screen.print(table)
+    screen.print("Uncompressed files of either byte order, and deflated ones, are always read.")

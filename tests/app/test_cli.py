@@ -8,9 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dicom_factory import header, speckle, write
 from PIL import Image
+from typer.testing import CliRunner
 
+from app.cli import app
+from app.report import print_table
 from data.phantom.dicom import make_phantom, write_dicom
+from inference.records import Call, ClipRecord, Measurement, Status
+from inference.run import OutputError, Run, UnusableOutputError
 
 ROOT = Path(__file__).parents[2]
 ENDOMETER = Path(sys.executable).with_name("endometer")
@@ -32,8 +38,23 @@ def run(*arguments, env=None, cwd=None):
 @pytest.fixture(scope="module")
 def phantom(tmp_path_factory):
     path = tmp_path_factory.mktemp("phantom") / "still.dcm"
-    write_dicom(make_phantom(3, 7.0), path, 3)
+    write_dicom(make_phantom((3,), 7.0), path)
     return path
+
+
+@pytest.fixture
+def clips(tmp_path):
+    """A folder of two sound clips that no weights can measure: they carry no scale."""
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    for name in ("one.dcm", "two.dcm"):
+        write(folder / name, header(96, 128), speckle(96, 128).tobytes())
+    return folder
+
+
+@pytest.fixture
+def clip(clips):
+    return clips / "one.dcm"
 
 
 def band(path, shape=(200, 300), thickness=40, value=1):
@@ -138,11 +159,132 @@ def test_wrong_usage_is_exit_status_2_and_says_why(tmp_path, arguments, says):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_an_out_folder_that_cannot_be_written(phantom, tmp_path):
-    tmp_path.chmod(0o500)
-    done = run("measure", phantom, "--out", tmp_path / "out")
+def test_an_out_folder_that_cannot_be_written(clip, tmp_path):
+    """Below a file there is no folder, not even for root."""
+    (tmp_path / "file").touch()
+    done = run("measure", clip, "--out", tmp_path / "file/out")
     assert done.returncode == 2 and "cannot be written" in done.stderr
+    assert "Traceback" not in done.stderr and done.stdout == ""
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere; the test above is for it")
+def test_an_out_folder_without_permission(clip, tmp_path):
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o500)
+    done = run("measure", clip, "--out", locked / "out")
+    locked.chmod(0o700)
+    assert done.returncode == 2 and "cannot be written" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "says"),
+    [
+        (OutputError("out/x cannot be written: No space left."), 1, "No space left. The run ended"),
+        (UnusableOutputError("out is a file; name a folder."), 2, "--out out is a file"),
+        (KeyboardInterrupt(), 130, "interrupted after 1 clips. Their rows are in out"),
+    ],
+)
+def test_a_run_that_ends_early_says_why(clip, monkeypatch, error, status, says):
+    def end(*_, on_clip, **__):
+        on_clip(None)
+        raise error
+
+    monkeypatch.setattr("inference.run.measure", end)
+    done = CliRunner().invoke(app, ["measure", str(clip), "--out", "out"])
+    assert done.exit_code == status and says in done.stderr
+    assert "Traceback" not in done.output
+
+
+@pytest.mark.parametrize("options", [["--json"], []])
+def test_a_reader_that_goes_away_stops_the_printing_only(clips, tmp_path, options):
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [ENDOMETER, "measure", clips, "--out", tmp_path / "out", *options],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    os.close(writer)
+    assert done.returncode == 0 and done.stderr == ""
+    assert (tmp_path / "out/measurements.csv").read_text().count("\n") == 3
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the full disk is a device of Linux")
+def test_rows_that_cannot_be_printed_end_the_run_and_not_the_tables(clips, tmp_path):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [ENDOMETER, "measure", clips, "--out", tmp_path / "out", "--json"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    assert done.returncode == 1 and "Standard output cannot be written" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "out/measurements.csv").read_text().count("\n") == 2
+
+
+def test_names_are_shown_as_they_are(clips, tmp_path):
+    """Brackets and colons are no markup, and a terminal obeys no file name."""
+    for i, path in enumerate(sorted(clips.iterdir())):
+        path.rename(clips / ("a[red]b.dcm", ":cat:\x1b[31m.dcm")[i])
+    out = tmp_path / "out[1]"
+    done = run("measure", clips, "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert "a[red]b.dcm" in done.stdout and ":cat:\\x1b[31m.dcm" in done.stdout
+    assert f"Tables and overlays are in {out}." in done.stdout
+
+
+def test_a_single_refusal_is_explained_and_many_are_listed(clip, clips):
+    alone = run("measure", clip)
+    assert alone.returncode == 0 and "--spacing" in alone.stdout
+    assert "--spacing" not in run("measure", clips).stdout
+
+
+def test_frames_that_could_not_be_read_are_told(capsys):
+    best = Measurement(
+        2,
+        Status.MEASURED,
+        message="1 of 3 frames could not be read.",
+        thickness_mm=5.0,
+        lower_mm=4.0,
+        upper_mm=6.5,
+        call=Call.INDETERMINATE,
+        threshold_mm=6.0,
+    )
+    record = ClipRecord("x/cine.dcm", None, None, 3, best, 2, 5.0, 0.1, "b", "cpu")
+    print_table(Run([record, record]), None)
+    assert capsys.readouterr().out.count("cine.dcm: 1 of 3 frames could not be read.\n") == 2
+
+
+def test_what_was_passed_over_is_told_and_nothing_at_all_is_wrong_usage(clips, tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    (clips / "more.zip").touch()
+    done = run("measure", clips, empty, "--json")
+    assert done.returncode == 0 and len(done.stdout.splitlines()) == 2
+    assert f"nothing to measure in {empty}" in done.stderr and "passed over: 1" in done.stderr
+    none = run("measure", empty, "--out", tmp_path / "out")
+    assert none.returncode == 2 and "no DICOM" in none.stderr
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+
+
+def test_sources_that_are_no_files_are_rows(clip, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "self").symlink_to("self")
+    (tmp_path / "a.zip").touch()
+    done = run("measure", clip, "x" * 300, *map(tmp_path.joinpath, ("pipe", "self", "a.zip")))
+    assert done.returncode == 1 and "0 measured, 1 refused, 4 failed" in done.stdout
+    for why in ("name too long", "pipe, a socket", "symbolic links", "unpack it"):
+        assert why in done.stdout
+
+
+def test_pseudonymise_says_what_it_leaves():
+    assert "paths" in run("measure", "--help").stdout.split("--pseudonymise")[1]
 
 
 def test_out_must_be_a_folder(phantom, tmp_path):
@@ -185,7 +327,7 @@ def test_fluid_is_left_out(tmp_path):
         (lambda p: Image.new("L", (50, 50)).save(p), "No endometrium"),
         (lambda p: Image.new("L", (50, 50), 9).save(p), "values 9"),
         (lambda p: Image.new("RGB", (50, 50), "red").save(p), "colour"),
-        (lambda p: p.write_text("text"), "no image"),
+        (lambda p: p.write_text("text"), "no PNG or TIFF"),
         (lambda p: None, "no such file"),
     ],
 )
