@@ -23,6 +23,9 @@ class Config:
     """Millimetres per pixel of the network grid."""
     channels: tuple[int, ...]
     """Feature channels of the U-Net's levels."""
+    endometrium_weight: float
+    """Weight of the endometrium in the loss. Above 1 the network finds it sooner and draws it too
+    thick, so the last stage of a recipe has 1."""
     average_decay: float
     """Decay of the running average of the weights, which is what is shipped."""
     workers: int

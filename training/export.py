@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from models.bundle import CARD, EXPORT, NORMALISATION, WEIGHTS, IntervalTable, file_sha256
 from models.network import Architecture, build_network
 from training.config import Config
+from training.train import averaged_weights
 
 # Until intervals are calibrated a bundle must not look precise.
 UNCALIBRATED = IntervalTable(0.9, (float("inf"),), (20.0,))
@@ -27,18 +28,9 @@ class _Probabilities(torch.nn.Module):
         return self.network(pixels).softmax(1)  # type: ignore[no-any-return]
 
 
-def averaged_weights(checkpoint: Path) -> dict[str, torch.Tensor]:
-    """Return the running average of the weights from a checkpoint, rounded to half precision.
-
-    Half the size; torch and OpenVINO then start from the very same numbers.
-    """
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)["average"]
-    prefix = "module."
-    return {
-        name.removeprefix(prefix): value.half().contiguous()
-        for name, value in state.items()
-        if name.startswith(prefix)
-    }
+def half_precision(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Round weights to half precision: half the size, and both runtimes start from the same."""
+    return {name: value.half().contiguous() for name, value in weights.items()}
 
 
 def write_card(
@@ -69,7 +61,7 @@ def export(
     """
     out.mkdir(parents=True, exist_ok=True)
     architecture = Architecture(config.channels)
-    weights = averaged_weights(checkpoint)
+    weights = half_precision(averaged_weights(checkpoint))
     save_file(weights, out / WEIGHTS)
     network = build_network(architecture, len(labels))
     network.load_state_dict({name: value.float() for name, value in weights.items()})

@@ -1,4 +1,4 @@
-"""From a checkpoint to a bundle that can be shipped: `python -m training.ship CONFIG RUN OUT`.
+"""From a checkpoint to a bundle: `python -m training.ship RUN OUT --recipe CONFIG...`.
 
 Exports the network, fits the intervals on phantoms it never saw, judges them on others, and
 writes it all into the card.
@@ -24,17 +24,21 @@ from training.evaluate import (
 from training.export import export, write_card
 
 
-def about(config: Config, run: Path) -> dict[str, str]:
-    """Return the texts of the card."""
+def about(recipe: list[Config], run: Path) -> dict[str, str]:
+    """Return the texts of the card. Raises ValueError for a run that is not at its end."""
     steps = int(torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)["step"])
+    if steps != recipe[-1].steps:
+        raise ValueError(f"{run} is at step {steps} of {recipe[-1].steps}: finish training first")
+    pictures = sum(stage.steps * stage.batch for stage in recipe)
     with (run / "log.csv").open() as file:
         loss = {int(row[0]): row[1] for row in csv.reader(file)}.get(steps, "not logged")
     return {
         "name": "phantom-1",
         "licence": "Apache-2.0",
         "training_data": (
-            f"{steps * config.batch} simulated pictures (data/phantom, renderer 1, seed "
-            f"{config.seed}), each seen once. No real image, no patient. "
+            f"{pictures} simulated pictures (data/phantom, renderer 1, seeds "
+            f"{', '.join(str(stage.seed) for stage in recipe)}), each seen once. No real image, no "
+            "patient. "
             f"Last training loss: {loss}."
         ),
         "known_failures": (
@@ -46,9 +50,13 @@ def about(config: Config, run: Path) -> dict[str, str]:
     }
 
 
-def ship(config: Config, run: Path, out: Path, n: int) -> None:
-    """Write the bundle OUT from the checkpoint in RUN, judged on `n` phantoms."""
-    fields = export(run / "checkpoint.pt", config, LABELS, about(config, run), out)
+def ship(recipe: list[Config], run: Path, out: Path, n: int) -> None:
+    """Write the bundle OUT from the checkpoint in RUN, judged on `n` phantoms.
+
+    `recipe` are the configurations of all stages in order; the last is RUN's.
+    """
+    texts = about(recipe, run)
+    fields = export(run / "checkpoint.pt", recipe[-1], LABELS, texts, out)
     bundle = load_bundle(out)
     runtime = OpenVinoRuntime(bundle)
     intervals = fit_intervals(measure_phantoms(bundle, runtime, CALIBRATION_SEED, n))
@@ -59,12 +67,15 @@ def ship(config: Config, run: Path, out: Path, n: int) -> None:
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("config", type=Path, help="the TOML file of the training run")
-    parser.add_argument("run", type=Path, help="the folder of the training run")
+    parser.add_argument("run", type=Path, help="the folder of the last training run")
     parser.add_argument("out", type=Path, help="folder of the bundle, for instance models/default")
+    parser.add_argument(
+        "--recipe", type=Path, nargs="+", required=True, help="the TOML files of all stages"
+    )
     parser.add_argument("--n", type=int, default=200, help="phantoms to calibrate and to judge on")
     arguments = parser.parse_args()
-    ship(read_config(arguments.config), arguments.run, arguments.out, arguments.n)
+    recipe = [read_config(path) for path in arguments.recipe]
+    ship(recipe, arguments.run, arguments.out, arguments.n)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,15 @@ log = logging.getLogger(__name__)
 Batch = tuple[torch.Tensor, torch.Tensor]
 
 
+def averaged_weights(checkpoint: Path) -> dict[str, torch.Tensor]:
+    """Return the running average of the weights from a checkpoint, under the network's names."""
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)["average"]
+    prefix = "module."
+    return {
+        name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
+    }
+
+
 class PhantomDataset(Dataset[Batch]):
     """Pictures number `start` to `stop` of the configured stream, as (pixels, soft labels)."""
 
@@ -66,9 +75,10 @@ def batches(config: Config, first_step: int) -> Iterator[Batch]:
     yield from loader
 
 
-def train(config: Config, out: Path) -> Path:
+def train(config: Config, out: Path, start: Path | None = None) -> Path:
     """Train to the last step, continuing from OUT's checkpoint if there is one.
 
+    `start` is the folder of a finished run whose averaged weights are the first of this one.
     Returns the checkpoint, a state dictionary of tensors only; `log.csv` beside it has the loss.
     """
     out.mkdir(parents=True, exist_ok=True)
@@ -76,6 +86,8 @@ def train(config: Config, out: Path) -> Path:
     torch.manual_seed(config.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = build_network(Architecture(config.channels), len(LABELS)).to(device)
+    if start is not None:
+        network.load_state_dict(averaged_weights(start / "checkpoint.pt"))
     average_of = get_ema_multi_avg_fn(config.average_decay)  # type: ignore[no-untyped-call]
     average = AveragedModel(network, multi_avg_fn=average_of)
     optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=1e-4)
@@ -85,7 +97,7 @@ def train(config: Config, out: Path) -> Path:
         include_background=False,
         batch=True,
         lambda_ce=2.0,
-        weight=torch.tensor([1.0, 3.0, 1.0, 1.0], device=device),  # LABELS: endometrium counts
+        weight=torch.tensor([1.0, config.endometrium_weight, 1.0, 1.0], device=device),  # LABELS
     )
     first = 0
     if checkpoint.exists():
@@ -139,9 +151,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", type=Path, help="TOML file, for instance training/default.toml")
     parser.add_argument("out", type=Path, help="folder for checkpoints and the log")
+    parser.add_argument("--start", type=Path, help="folder of a run whose weights to start from")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    train(read_config(arguments.config), arguments.out)
+    train(read_config(arguments.config), arguments.out, arguments.start)
 
 
 if __name__ == "__main__":

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,9 @@ from models.bundle import load_bundle
 from models.runtime import OpenVinoRuntime, TorchRuntime
 from training.config import read_config
 from training.export import export
-from training.train import train
+from training.train import averaged_weights, train
 
-RECIPE = Path(__file__).parents[2] / "training/default.toml"
+RECIPE = Path(__file__).parents[2] / "training/first.toml"
 ABOUT = dict.fromkeys(("name", "training_data", "known_failures", "licence"), "test")
 SMALL = {
     "seed = ": "seed = 1",
@@ -48,6 +49,16 @@ def test_a_wrong_configuration_names_the_key(small, change, says):
     small.write_text(small.read_text().replace(*change))
     with pytest.raises(ValueError, match=says):
         read_config(small)
+
+
+def test_a_run_can_start_from_the_weights_of_another(small, tmp_path):
+    import torch
+
+    config = read_config(small)
+    first = train(config, tmp_path / "first")
+    second = train(replace(config, seed=2, learning_rate=0.0), tmp_path / "second", first.parent)
+    one, other = (averaged_weights(path) for path in (first, second))
+    assert all(torch.allclose(one[name], other[name]) for name in one)
 
 
 def test_a_continued_run_ends_like_an_unbroken_one_and_exports(small, tmp_path):
