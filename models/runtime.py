@@ -4,8 +4,11 @@ OpenVINO on the CPU needs no torch; torch is the reference and the GPU runtime. 
 same network from the same numbers, and a test holds them together.
 """
 
+import importlib
 import importlib.util
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Protocol
 
 import numpy as np
@@ -28,6 +31,18 @@ class Runtime(Protocol):
         ...
 
 
+def import_openvino() -> ModuleType:
+    """Import OpenVINO without its telemetry.
+
+    `import openvino` reports itself to a web analytics service and keeps a client number in the
+    home folder, unless the package openvino_telemetry is missing. Here it is made to seem so:
+    nothing that runs beside patient data may call outside.
+    """
+    if "openvino" not in sys.modules:
+        sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+    return importlib.import_module("openvino")
+
+
 class OpenVinoRuntime:
     """The exported network on the CPU, in float32 so that results repeat bit for bit."""
 
@@ -35,8 +50,7 @@ class OpenVinoRuntime:
 
     def __init__(self, bundle: Bundle) -> None:
         """Compile the bundle's exported network (about a quarter of a second)."""
-        import openvino
-
+        openvino = import_openvino()
         # bf16 is OpenVINO's own choice where the processor has it; it moves single outlines.
         settings = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
         core = openvino.Core()

@@ -74,7 +74,7 @@ def test_the_picture_is_one_that_the_demo_made(demo):
 def test_the_other_commands_run_as_they_stand(demo, tmp_path):
     """Every `endometer` line of the README, with the files that it names put in place."""
     folder, _ = demo
-    still = folder / "demo/clips/phantom-5.0mm.dcm"
+    still = folder / "demo/clips/phantom-5.4mm.dcm"
     (tmp_path / "archive").mkdir()
     for name in ("scan.dcm", "archive/scan.dcm"):
         (tmp_path / name).write_bytes(still.read_bytes())

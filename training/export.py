@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-import openvino
 import torch
 from safetensors.torch import save_file
 
 from models.bundle import CARD, EXPORT, NORMALISATION, WEIGHTS, IntervalTable, file_sha256
 from models.network import Architecture, build_network
+from models.runtime import import_openvino
 from training.config import Config
 from training.train import averaged_weights
 
@@ -77,6 +77,7 @@ def export(
         opset_version=17,
         dynamo=False,  # the newer exporter needs onnxscript, and gains nothing here
     )
+    openvino = import_openvino()
     openvino.save_model(openvino.Core().read_model(graph), out / EXPORT[0], compress_to_fp16=True)
     graph.unlink()
 

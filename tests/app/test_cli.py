@@ -105,6 +105,31 @@ def test_measuring_imports_no_torch(phantom):
     assert found.stdout.strip() == "[]"
 
 
+def test_measuring_reports_to_nobody(phantom, tmp_path):
+    """OpenVINO would send an event when it is imported, and leave a client number at home."""
+    code = (
+        "import sys, socket\n"
+        "calls = []\n"
+        "sys.addaudithook(lambda name, args: name.startswith('socket.') and calls.append(name))\n"
+        "import app.cli\n"
+        "from typer.testing import CliRunner\n"
+        f"found = CliRunner().invoke(app.cli.app, ['measure', {str(phantom)!r}, '--json'])\n"
+        "assert found.exit_code == 0, found.output\n"
+        "assert 'openvino' in sys.modules\n"
+        "print(calls, [name for name in sys.modules if name.startswith('openvino_telemetry.')])"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+        env={**os.environ, "HOME": str(tmp_path)},
+    )
+    assert found.stdout.strip() == "[] []"
+    assert not list(tmp_path.iterdir())
+
+
 def test_one_clip_on_the_terminal(phantom):
     done = run("measure", phantom)
     assert done.returncode == 0, done.stderr
