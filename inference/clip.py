@@ -42,14 +42,15 @@ class MeasuredClip:
     """The record of a clip, a measurement per frame, and what was outlined, by frame number.
 
     `findings` holds the best frame's only, or every frame's if they were asked for. `sector` is
-    bool (rows, columns), None where nothing was decoded. `no_image` tells that the file is sound
-    but of another kind, such as a report.
+    bool (rows, columns), None where nothing was decoded; `in_region` tells that DICOM regions say
+    where it lies. `no_image` tells that the file is sound but of another kind, such as a report.
     """
 
     record: ClipRecord
     frames: tuple[Measurement, ...]
     findings: dict[int, Finding]
     sector: NDArray[np.bool_] | None
+    in_region: bool = False
     no_image: bool = False
 
 
@@ -133,7 +134,8 @@ def _measure(
                 findings.clear()
         if finding and (settings.all_frames or best is row):
             findings[number] = finding
-    return MeasuredClip(_summary(blank, rows, best), tuple(rows), findings, sector)
+    in_region = bool(tissue_boxes(clip.header, (clip.rows, clip.columns)))
+    return MeasuredClip(_summary(blank, rows, best), tuple(rows), findings, sector, in_region)
 
 
 def find_views(clip: Clip, settings: Settings) -> list[View]:

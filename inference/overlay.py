@@ -1,6 +1,8 @@
 """The evidence as a picture: outline and calipers over the frame.
 
-Only the inside of the sector is shown, because names are often burned in around it.
+Names are often burned in around the picture, so only the inside of the sector is shown. Where no
+DICOM region says where the picture is, the sector is a guess from the pixels that may hold writing:
+then only the neighbourhood of the outline is shown.
 """
 
 from pathlib import Path
@@ -28,7 +30,7 @@ def draw_overlay(
     row: Measurement,
     finding: Finding | None,
 ) -> Image.Image:
-    """Draw one frame: uint8 (rows, columns), its sector, its row and what was outlined.
+    """Draw one frame: uint8 (rows, columns), where to show it, its row and what was outlined.
 
     Pixels are shown square in millimetres. The caption holds the result, never an identity.
     """
@@ -44,7 +46,7 @@ def draw_overlay(
     scale = scale * min(1.0, LONGEST_PX / longest)
     size = (max(1, round(shown.width * scale[1])), max(1, round(shown.height * scale[0])))
     font = ImageFont.load_default(size=20)
-    lines = _caption(row)
+    lines = [line.replace("–", "-") for line in _caption(row)]  # the font has no en dash
     canvas = Image.new("RGB", (size[0], size[1] + 2 * MARGIN_PX + 26 * len(lines)))
     canvas.paste(shown.resize(size, Image.Resampling.BICUBIC).convert("RGB"))
     draw = ImageDraw.Draw(canvas)
@@ -66,6 +68,18 @@ def draw_overlay(
         at = (MARGIN_PX, size[1] + MARGIN_PX + 26 * i)
         draw.text(at, line, fill=colour if i == 0 else (170, 170, 170), font=font)
     return canvas
+
+
+def neighbourhood(sector: NDArray[np.bool_], finding: Finding) -> NDArray[np.bool_]:
+    """Return the part of a sector within one outline's size of the outline, bool like `sector`."""
+    outline = np.concatenate(finding.outline)
+    low, high = outline.min(0), outline.max(0)
+    reach = float((high - low).max())
+    top, left = np.maximum(np.floor(low - reach), 0).astype(int)
+    bottom, right = np.ceil(high + reach).astype(int)
+    near = np.zeros_like(sector)
+    near[top : bottom + 1, left : right + 1] = True
+    return near & sector
 
 
 def _caption(row: Measurement) -> list[str]:

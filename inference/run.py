@@ -15,7 +15,7 @@ from PIL import Image
 from data.discover import OVERLAYS, Found, Searched, Skipped, discover
 from imaging.clip import Clip
 from inference.clip import MeasuredClip, Settings, measure_clip
-from inference.overlay import draw_overlay, save_overlay
+from inference.overlay import draw_overlay, neighbourhood, save_overlay
 from inference.records import (
     CLIP_COLUMNS,
     FRAME_COLUMNS,
@@ -215,7 +215,9 @@ def _picture(path: Path, clip: MeasuredClip, number: int) -> Image.Image:
     row = next(row for row in clip.frames if row.frame == number)
     with Clip.open(path) as source:
         luma = source.frame(number).luma
-    return draw_overlay(luma, clip.sector, row, clip.findings[number])
+    finding = clip.findings[number]
+    shown = clip.sector if clip.in_region else neighbourhood(clip.sector, finding)
+    return draw_overlay(luma, shown, row, finding)
 
 
 def overlay_name(sha256: str, frame: int) -> str:

@@ -280,10 +280,17 @@ def _marks(rng: Rng, luma: Array) -> Array:
 
 
 def render(
-    scene: Scene, raster: Raster, rng: Rng, *, marks: float = 0.12, ragged_mm: float = 0.5
+    scene: Scene,
+    raster: Raster,
+    rng: Rng,
+    *,
+    marks: float = 0.12,
+    ragged_mm: float = 0.5,
+    wild: float | None = None,
 ) -> Picture:
     """Draw one randomised picture of `scene`.
 
+    `wild` from 0 to 1 says how strange it may look; None draws that, too.
     A share `marks` carries grey calipers. Anatomy is displaced by a random smooth field of up to
     about `ragged_mm`, labels with it: pass 0 where the thickness must equal the scene's truth.
     """
@@ -300,7 +307,8 @@ def render(
 
     # Half of the pictures are closer to what an examiner would save, so that a network finds its
     # footing; the others are as strange as it gets.
-    wild = max(0.0, 2 * rng.random() - 1)
+    drawn = max(0.0, 2 * rng.random() - 1)
+    wild = drawn if wild is None else wild
     base = rng.uniform(0.1, 0.65)
     grey = base + rng.uniform(0, 0.12) * _smooth_field(rng, shape, 7)
     grey = _clutter(rng, grey, depth, lateral, span, wild)

@@ -15,6 +15,7 @@ from data.phantom.dicom import make_phantom, write_dicom
 from imaging.calibration import user_calibration
 from imaging.reasons import Reason
 from inference.clip import Settings, measure_clip
+from inference.overlay import neighbourhood
 from inference.records import CLIP_COLUMNS, FRAME_COLUMNS, Call, Status
 from inference.run import measure, overlay_name
 from models.bundle import load_bundle
@@ -375,6 +376,26 @@ def test_the_overlay_shows_outline_and_calipers_but_no_writing(still, bundle, ru
     measure([edit(still, blank)], bundle, runtime, out=again)
     (other,) = (again / "overlays").iterdir()
     assert np.array_equal(picture, np.asarray(Image.open(other)))
+
+
+def test_without_a_region_only_the_outlines_neighbourhood_is_shown(
+    still, bundle, runtime, tmp_path
+):
+    """Where the picture is guessed from the pixels, writing beside it could be taken for it."""
+    measure([still], bundle, runtime, out=tmp_path / "one")
+    bare = edit(still, lambda data: delattr(data, "SequenceOfUltrasoundRegions"))
+    measure([bare], bundle, runtime, out=tmp_path / "two")
+    shown = [
+        np.asarray(Image.open(next((tmp_path / name / "overlays").iterdir())).convert("L"))
+        for name in ("one", "two")
+    ]
+    clip = measure_clip(bare, bundle, runtime)
+    (finding,) = clip.findings.values()
+    near = neighbourhood(clip.sector, finding)
+    assert near.sum() < 0.8 * clip.sector.sum()
+    outline = np.concatenate(finding.outline).round().astype(int)
+    assert near[outline[:, 0], outline[:, 1]].mean() > 0.99
+    assert shown[0].shape != shown[1].shape
 
 
 def test_identities_stay_in_the_table_and_can_be_hashed(tmp_path, bundle, runtime, capfd):
