@@ -9,9 +9,9 @@ from data.phantom.dicom import make_phantom, write_dicom
 
 # (file name, seed, true thickness in mm, frames): either side of 6 mm, and a cine.
 PHANTOMS = (
-    ("phantom-5.4mm.dcm", 10, 5.4, 1),
-    ("phantom-6.6mm.dcm", 3, 6.6, 1),
-    ("phantom-cine-8.0mm.dcm", 9, 8.0, 24),
+    ("phantom-5.4mm.dcm", 15, 5.4, 1),
+    ("phantom-6.6mm.dcm", 17, 6.6, 1),
+    ("phantom-cine-8.0mm.dcm", 6, 8.0, 24),
 )
 # Published for testing in the package pydicom-data (MIT): (file there, name here).
 REAL = (

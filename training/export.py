@@ -33,6 +33,14 @@ def half_precision(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: value.half().contiguous() for name, value in weights.items()}
 
 
+def shifted(weights: dict[str, torch.Tensor], channel: int, by: float) -> dict[str, torch.Tensor]:
+    """Lower one label's logit everywhere by `by`: the last bias of the network takes it in."""
+    name = [name for name in weights if name.endswith("conv.bias")][-1]
+    bias = weights[name].clone()
+    bias[channel] -= by
+    return weights | {name: bias}
+
+
 def write_card(
     out: Path, fields: dict[str, Any], intervals: IntervalTable, metrics: dict[str, Any]
 ) -> None:
@@ -52,16 +60,22 @@ def write_card(
 
 
 def export(
-    checkpoint: Path, config: Config, labels: tuple[str, ...], about: dict[str, str], out: Path
+    checkpoint: Path,
+    config: Config,
+    labels: tuple[str, ...],
+    about: dict[str, str],
+    out: Path,
+    shift: float = 0.0,
 ) -> dict[str, Any]:
     """Write the bundle's files into OUT; intervals stay uncalibrated until they are fitted.
 
-    `about` has the card's texts: name, training_data, known_failures, licence. Returns the card's
-    fields for `write_card`.
+    `about` has the card's texts: name, training_data, known_failures, licence. `shift` is taken off
+    the endometrium's logit. Returns the card's fields for `write_card`.
     """
     out.mkdir(parents=True, exist_ok=True)
     architecture = Architecture(config.channels)
-    weights = half_precision(averaged_weights(checkpoint))
+    weights = shifted(averaged_weights(checkpoint), labels.index("endometrium"), shift)
+    weights = half_precision(weights)
     save_file(weights, out / WEIGHTS)
     network = build_network(architecture, len(labels))
     network.load_state_dict({name: value.float() for name, value in weights.items()})
@@ -92,6 +106,7 @@ def export(
         "labels": list(labels),
         "grid": {"size": config.grid_size, "mm_per_px": config.mm_per_px},
         "normalisation": NORMALISATION,
+        "endometrium_logit_shift": -shift,
     }
     write_card(out, fields, UNCALIBRATED, {})
     return fields

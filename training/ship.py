@@ -1,7 +1,7 @@
 """From a checkpoint to a bundle: `python -m training.ship RUN OUT --recipe CONFIG...`.
 
-Exports the network, fits the intervals on phantoms it never saw, judges them on others, and
-writes it all into the card.
+Exports the network, fits how freely it draws and how wide its intervals are on phantoms that it
+never saw, judges both on others, and writes it all into the card.
 """
 
 import argparse
@@ -16,9 +16,12 @@ from models.runtime import OpenVinoRuntime
 from training.config import Config, read_config
 from training.evaluate import (
     CALIBRATION_SEED,
+    SHIFT_SEED,
     TEST_SEED,
     fit_intervals,
-    measure_phantoms,
+    fit_shift,
+    measure_stills,
+    phantom_stills,
     summarise,
 )
 from training.export import export, write_card
@@ -55,13 +58,19 @@ def ship(recipe: list[Config], run: Path, out: Path, n: int) -> None:
 
     `recipe` are the configurations of all stages in order; the last is RUN's.
     """
-    texts = about(recipe, run)
-    fields = export(run / "checkpoint.pt", recipe[-1], LABELS, texts, out)
+    texts, checkpoint = about(recipe, run), run / "checkpoint.pt"
+    export(checkpoint, recipe[-1], LABELS, texts, out)
+    with phantom_stills(SHIFT_SEED, n // 2) as stills:
+        bundle = load_bundle(out)
+        shift = fit_shift(stills, bundle, OpenVinoRuntime(bundle))
+    fields = export(checkpoint, recipe[-1], LABELS, texts, out, shift)
     bundle = load_bundle(out)
     runtime = OpenVinoRuntime(bundle)
-    intervals = fit_intervals(measure_phantoms(bundle, runtime, CALIBRATION_SEED, n))
-    judged = summarise(measure_phantoms(bundle, runtime, TEST_SEED, n), intervals)
-    write_card(out, fields, intervals, {"phantoms, renderer 1, unseen": judged})
+    with phantom_stills(CALIBRATION_SEED, n) as stills:
+        intervals = fit_intervals(measure_stills(stills, bundle, runtime))
+    with phantom_stills(TEST_SEED, n) as stills:
+        judged = summarise(measure_stills(stills, bundle, runtime), intervals)
+    write_card(out, fields, intervals, {"phantom stills, renderer 1, unseen": judged})
 
 
 def main() -> None:
