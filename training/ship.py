@@ -47,9 +47,9 @@ def about(recipe: list[Config], run: Path) -> dict[str, str]:
         "known_failures": (
             "First weights, trained on simulated pictures only. Not validated on patients: most "
             "real scans are refused, and a number given for one may lie beside the endometrium. "
-            "Thin lines, isoechoic endometria and fundi in shadow are missed or placed wrongly; bright "
-            "interfaces behind the uterus can be taken for endometrium. Intervals hold for stills "
-            "of phantoms like those of training, not for patients."
+            "Thin lines, isoechoic endometria and fundi in shadow are missed or placed wrongly; "
+            "bright interfaces behind the uterus can be taken for endometrium. Intervals hold for "
+            "stills of phantoms like those of training, not for patients."
         ),
     }
 

@@ -37,7 +37,8 @@ def pretended(monkeypatch):
         )
         if path.stem.startswith("report"):
             return MeasuredClip(record, (), {}, None, no_image=True)
-        return MeasuredClip(record, (best,), {1: object()}, np.ones((48, 64), bool))
+        sector = np.ones((48, 64), bool)
+        return MeasuredClip(record, (best,), {1: object()}, sector, in_region=True)
 
     monkeypatch.setattr(module, "measure_clip", measure_clip)
     monkeypatch.setattr(module, "draw_overlay", lambda *_: Image.new("RGB", (8, 8)))
