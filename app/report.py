@@ -198,33 +198,21 @@ def _devices() -> dict[str, str]:
 
 def _decoders() -> Iterator[dict[str, Any]]:
     """Yield every compressed transfer syntax, what decodes it here and what else could."""
+    from pydicom import uid as uids
     from pydicom.pixels.decoders.base import get_decoder
-    from pydicom.uid import (
-        HTJ2K,
-        JPEG2000,
-        HTJ2KLossless,
-        JPEG2000Lossless,
-        JPEGBaseline8Bit,
-        JPEGExtended12Bit,
-        JPEGLossless,
-        JPEGLosslessSV1,
-        JPEGLSLossless,
-        JPEGLSNearLossless,
-        RLELossless,
-    )
 
     for uid in (
-        RLELossless,
-        JPEGBaseline8Bit,
-        JPEGExtended12Bit,
-        JPEGLossless,
-        JPEGLosslessSV1,
-        JPEGLSLossless,
-        JPEGLSNearLossless,
-        JPEG2000Lossless,
-        JPEG2000,
-        HTJ2KLossless,
-        HTJ2K,
+        uids.RLELossless,
+        uids.JPEGBaseline8Bit,
+        uids.JPEGExtended12Bit,
+        uids.JPEGLossless,
+        uids.JPEGLosslessSV1,
+        uids.JPEGLSLossless,
+        uids.JPEGLSNearLossless,
+        uids.JPEG2000Lossless,
+        uids.JPEG2000,
+        uids.HTJ2KLossless,
+        uids.HTJ2K,
     ):
         decoder = get_decoder(uid)
         yield {

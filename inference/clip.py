@@ -65,18 +65,7 @@ def measure_clip(
     A file that cannot be read gives a record with status failed and the cause as its message.
     """
     settings = settings or Settings()
-    blank = ClipRecord(
-        file=path.as_posix(),
-        sha256=None,
-        identity=None,
-        frames=None,
-        best=Measurement(None, Status.FAILED),
-        frames_measured=None,
-        frames_median_mm=None,
-        frames_iqr_mm=None,
-        bundle=bundle.name,
-        device=runtime.device,
-    )
+    blank = ClipRecord.failed(path.as_posix(), None, bundle.name, runtime.device)
     try:
         blank = replace(blank, sha256=sha256(path))
         with Clip.open(path) as clip:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from imaging.calibration import Box
-from imaging.grid import GridImage, GridMapping, fill_graphics, to_grid
+from imaging.grid import GridImage, fill_graphics, to_grid
 from imaging.reasons import Reason, Refusal
 from inference.quality import MIN_QUALITY, QualityParts, assess
 from inference.thickness import NotMeasurable, Thickness, measure_thickness
@@ -108,7 +108,7 @@ def find(
         thickness_mm=measured.thickness_mm if view.spacing_mm else None,
         thickness_px=float(np.hypot(*(calipers[1] - calipers[0]))) * share,
         calipers=calipers,
-        outline=_to_frame(measured, grid.mapping),
+        outline=tuple(grid.mapping.to_frame(contour) for contour in measured.outline),
         fluid=measured.fluid,
         parts=parts,
     )
@@ -168,7 +168,3 @@ def _cut_off(measured: Thickness, sector: NDArray[np.bool_], step_mm: float) -> 
         "The endometrium reaches the edge of the picture where it is thick: it may be thicker "
         "beyond. Choose a frame that shows all of it.",
     )
-
-
-def _to_frame(measured: Thickness, mapping: GridMapping) -> tuple[NDArray[np.float64], ...]:
-    return tuple(mapping.to_frame(np.asarray(contour)) for contour in measured.outline)

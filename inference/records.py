@@ -69,6 +69,22 @@ class ClipRecord:
     bundle: str
     device: str
 
+    @classmethod
+    def failed(cls, file: str, message: str | None, bundle: str, device: str) -> "ClipRecord":
+        """Return the record of a file of which nothing is known but why it could not be read."""
+        return cls(
+            file=file,
+            sha256=None,
+            identity=None,
+            frames=None,
+            best=Measurement(None, Status.FAILED, message=message),
+            frames_measured=None,
+            frames_median_mm=None,
+            frames_iqr_mm=None,
+            bundle=bundle,
+            device=device,
+        )
+
     def row(self) -> dict[str, Value]:
         """Return the columns of CLIP_COLUMNS, in that order."""
         who = self.identity

@@ -20,7 +20,6 @@ from inference.records import (
     CLIP_COLUMNS,
     FRAME_COLUMNS,
     ClipRecord,
-    Measurement,
     Status,
     Value,
     frame_row,
@@ -152,18 +151,7 @@ def _clips(
 def _handle(found: Found, bundle: Bundle, runtime: Runtime, settings: Settings) -> MeasuredClip:
     if found.problem is None:
         return measure_clip(found.path, bundle, runtime, settings)
-    record = ClipRecord(
-        file=found.path.as_posix(),
-        sha256=None,
-        identity=None,
-        frames=None,
-        best=Measurement(None, Status.FAILED, message=found.problem),
-        frames_measured=None,
-        frames_median_mm=None,
-        frames_iqr_mm=None,
-        bundle=bundle.name,
-        device=runtime.device,
-    )
+    record = ClipRecord.failed(found.path.as_posix(), found.problem, bundle.name, runtime.device)
     return MeasuredClip(record, (), {}, None)
 
 

@@ -99,7 +99,7 @@ def measure_thickness(
     if not (endometrium > LEVEL).any():
         raise NotMeasurable(
             Reason.NO_ENDOMETRIUM,
-            f"No endometrium was found: the highest probability is {_highest(endometrium):.2f}, "
+            f"No endometrium was found: the highest probability is {endometrium.max():.2f}, "
             f"and nothing is above {LEVEL}.",
         )
     region = find_region(endometrium, water, spacing)
@@ -158,10 +158,6 @@ def _checked_spacing(spacing_mm: tuple[float, float]) -> tuple[float, float]:
             f"spacing_mm is {spacing_mm!r}; two positive numbers (row, column) in mm are needed"
         )
     return float(values[0]), float(values[1])
-
-
-def _highest(values: Array) -> float:
-    return float(values.max())
 
 
 def _refuse_specks(region: Region) -> None:
