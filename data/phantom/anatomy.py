@@ -3,11 +3,10 @@
 Positions are (depth, lateral) mm with the origin on the skin line under the probe's axis; depth
 grows away from the probe. The endometrium is a band along a circular arc: in arc coordinates
 (s along the midline, d across it) it is |d| < h(s), so its true thickness is max 2 h(s).
-Sizes follow outlines of 1,647 real endometria and 55 real images (percentiles in the notes).
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
@@ -15,6 +14,45 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.floating]
 Rng = np.random.Generator
+
+
+class Subject(StrEnum):
+    """What a frame shows. The first two show an endometrium, the others none."""
+
+    SAGITTAL = "sagittal"
+    TRANSVERSE = "transverse"
+    HIDDEN = "hidden"  # a uterus whose endometrium cannot be seen
+    OVARY = "ovary"
+    CERVIX = "cervix"
+    BLADDER = "bladder"
+    POOR_CONTACT = "poor_contact"
+    NOISE = "noise"
+
+
+class Kind(StrEnum):
+    """What lies in and around the uterus besides the endometrium."""
+
+    FIBROID = "fibroid"
+    NABOTHIAN_CYST = "nabothian_cyst"
+    VESSEL = "vessel"
+    BLADDER = "bladder"
+    BOWEL_GAS = "bowel_gas"
+    FREE_FLUID = "free_fluid"
+    OVARY = "ovary"
+    FOLLICLE = "follicle"
+    POLYP = "polyp"
+    IUD = "iud"
+    CANAL = "canal"
+
+    @property
+    def in_uterus(self) -> bool:
+        """Whether it is painted over the uterus rather than behind it."""
+        return self in (Kind.FIBROID, Kind.NABOTHIAN_CYST, Kind.VESSEL, Kind.CANAL)
+
+    @property
+    def in_cavity(self) -> bool:
+        """Whether it is painted over the endometrium, of which a polyp counts as a part."""
+        return self in (Kind.POLYP, Kind.IUD)
 
 
 class Pattern(StrEnum):
@@ -30,11 +68,16 @@ class Pattern(StrEnum):
 
 @dataclass(frozen=True)
 class Sector:
-    """Fan of an endocavity probe: face radius and depth in mm, half opening angle in rad."""
+    """Fan of an endocavity probe: face radius and depth in mm, half opening angle in rad.
+
+    `left_mm` and `right_mm` are lateral positions at which the screen cuts the fan off.
+    """
 
     radius_mm: float
     half_angle: float
     depth_mm: float
+    left_mm: float = -math.inf
+    right_mm: float = math.inf
 
     @property
     def apex_depth_mm(self) -> float:
@@ -49,7 +92,8 @@ class Sector:
     def contains(self, depth: Array, lateral: Array) -> NDArray[np.bool_]:
         """Tell which points in mm lie inside the fan."""
         distance, angle = self.polar(depth, lateral)
-        return (distance >= 0) & (distance <= self.depth_mm) & (np.abs(angle) <= self.half_angle)
+        inside = (distance >= 0) & (distance <= self.depth_mm) & (np.abs(angle) <= self.half_angle)
+        return inside & (lateral >= self.left_mm) & (lateral <= self.right_mm)
 
 
 @dataclass(frozen=True)
@@ -112,12 +156,32 @@ class Uterus:
 
 
 @dataclass(frozen=True)
+class Structure:
+    """An ellipse: (depth, lateral) of its centre and its half axes in mm, direction in rad."""
+
+    kind: Kind
+    centre: tuple[float, float]
+    semi_mm: tuple[float, float]
+    angle: float
+
+    def inside(self, depth: Array, lateral: Array) -> Array:
+        """Return the signed depth below its wall in mm (approximate), positive inside."""
+        z, x = depth - self.centre[0], lateral - self.centre[1]
+        cosine, sine = math.cos(self.angle), math.sin(self.angle)
+        u = (cosine * x + sine * z) / self.semi_mm[0]
+        v = (cosine * z - sine * x) / self.semi_mm[1]
+        inside: Array = (1 - np.hypot(u, v)) * min(self.semi_mm)
+        return inside
+
+
+@dataclass(frozen=True)
 class Endometrium:
     """The band: arc, length, thickest double layer, and the shape of its profile.
 
     `rise` and `fall` are fractions of the length from the fundal end: the profile rises like the
     end of an ellipse over `rise`, is flat until `fall`, then sinks to `tail` of its maximum at the
-    cervical end, where it closes. `fluid_mm` is the thickest fluid lens in the cavity.
+    cervical end, where it closes. `fluid_mm` is the thickest fluid lens in the cavity. The line of
+    the cervical canal goes on for `canal_mm` beyond the end and is no part of the endometrium.
     """
 
     frame: ArcFrame
@@ -127,6 +191,7 @@ class Endometrium:
     fall: float
     tail: float
     fluid_mm: float
+    canal_mm: float = 0.0
 
     def profile(self, s: Array) -> Array:
         """Return tissue thickness over its maximum at arc length `s` (mm); 0 beyond both ends."""
@@ -162,91 +227,10 @@ class Scene:
     uterus: Uterus | None
     endometrium: Endometrium | None
     pattern: Pattern
-    transverse: bool
+    subject: Subject
+    structures: tuple[Structure, ...] = ()
 
     @property
     def true_thickness_mm(self) -> float | None:
         """Thickest double layer without fluid, or None."""
         return self.endometrium.thickness_mm if self.endometrium else None
-
-
-def sample_sector(rng: Rng) -> Sector:
-    """Draw a fan: radius 11.4 +- 0.7 mm measured; wider here, with some abdominal probes."""
-    if rng.random() < 0.1:
-        return Sector(rng.uniform(20, 60), rng.uniform(0.4, 0.75), rng.uniform(60, 120))
-    return Sector(rng.uniform(7, 16), math.radians(rng.uniform(45, 78)), rng.uniform(32, 95))
-
-
-def sample_thickness(rng: Rng, pattern: Pattern) -> float:
-    """Draw 0.7-20 mm, dense around the 6 mm line; thin lines stay thin."""
-    if pattern is Pattern.THIN_LINE:
-        return float(rng.uniform(0.7, 3.0))
-    kind = rng.random()
-    if kind < 0.4:
-        return float(np.clip(rng.normal(6.0, 1.5), 2.5, 10))
-    if kind < 0.8:
-        return float(rng.uniform(2.5, 12))
-    return float(rng.uniform(1.5, 20))
-
-
-def sample_scene(rng: Rng, *, visible: float = 0.7, thickness_mm: float | None = None) -> Scene:
-    """Draw a scene; a share `visible` shows an endometrium. `thickness_mm` fixes the truth."""
-    sector = sample_sector(rng)
-    transverse = rng.random() < 0.25
-    long_mm = rng.uniform(40, 95)
-    short_mm = long_mm / rng.uniform(1.4, 2.5)
-    if transverse:
-        long_mm = short_mm * rng.uniform(1.0, 1.5)
-    room = min(sector.depth_mm, 70)
-    depth = rng.uniform(0.25, 0.62) * room
-    across = math.tan(min(sector.half_angle, 1.0)) * depth * rng.normal(0, 0.28)
-    # Anteverted, axial and retroverted uteri, and both flips: any direction, level most often.
-    angle = rng.normal(0, 0.4) if rng.random() < 0.75 else rng.uniform(-math.pi / 2, math.pi / 2)
-    angle += math.pi * (rng.random() < 0.5)
-    bend = rng.normal(0, 0.55) / (0.5 * long_mm)
-    frame = ArcFrame((depth, float(across)), float(angle), float(bend))
-    w = rng.normal(0, 0.03, 4).tolist()
-    wobble = (w[0], w[1], w[2], w[3])
-    uterus = Uterus(frame, long_mm, short_mm, rng.uniform(1.9, 2.6), wobble)
-    if rng.random() >= visible and thickness_mm is None:
-        empty = uterus if rng.random() < 0.35 else None
-        return Scene(sector, empty, None, Pattern.NONE, transverse)
-
-    pattern = Pattern(
-        rng.choice(
-            [p.value for p in Pattern if p is not Pattern.NONE], p=[0.27, 0.3, 0.08, 0.22, 0.13]
-        )
-    )
-    if thickness_mm is not None and pattern is Pattern.THIN_LINE and thickness_mm > 3:
-        pattern = Pattern.HYPERECHOIC
-    thickness = thickness_mm if thickness_mm is not None else sample_thickness(rng, pattern)
-    ratio = rng.uniform(1.8, 5) if transverse else rng.uniform(2.8, 9)
-    length = np.clip(
-        ratio * thickness, 0.3 * uterus.long_mm, rng.uniform(0.45, 0.65) * uterus.long_mm
-    )
-    thick_share = rng.uniform(0.2, 0.36)
-    if thickness > thick_share * short_mm:  # a thick endometrium sits in a uterus that holds it
-        grow = thickness / (thick_share * short_mm)
-        uterus = replace(uterus, short_mm=short_mm * grow, long_mm=max(long_mm, short_mm * grow))
-    length = max(float(length), 1.8 * thickness)
-    centre = uterus.frame.point(
-        -rng.uniform(0.0, 0.14) * uterus.long_mm, rng.normal(0, 0.04) * uterus.short_mm
-    )
-    own_bend = uterus.frame.curvature * rng.uniform(0.5, 1.3) + rng.normal(0, 0.25) / length
-    limit = 1.45 / length
-    endometrium = Endometrium(
-        frame=ArcFrame(
-            centre,
-            uterus.frame.angle + float(rng.normal(0, 0.17)),
-            float(np.clip(own_bend, -limit, limit)),
-        ),
-        length_mm=length,
-        thickness_mm=float(thickness),
-        rise=float(np.clip(rng.uniform(0.4, 1.4) * 0.5 * thickness / length, 0.03, 0.45)),
-        fall=float(rng.uniform(0.15, 0.85)) if not transverse else float(rng.uniform(0.4, 0.7)),
-        tail=float(rng.uniform(0.08, 0.8)),
-        fluid_mm=float(rng.uniform(0.8, 6)) if rng.random() < 0.12 else 0.0,
-    )
-    # The flat part starts where the rise ends, so that the maximum is reached.
-    endometrium = replace(endometrium, fall=max(endometrium.fall, endometrium.rise + 0.05))
-    return Scene(sector, uterus, endometrium, pattern, transverse)

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from data.phantom.anatomy import Pattern, Rng, Scene, Sector, sample_scene
+from data.phantom.anatomy import Pattern, Rng, Scene, Sector
 from data.phantom.render import Picture, Raster, render
+from data.phantom.sampling import sample_scene
 
 IMAGE = "1.2.840.10008.5.1.4.1.1.6.1"
 MULTIFRAME = "1.2.840.10008.5.1.4.1.1.3.1"

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from data.phantom.anatomy import Scene, Sector, sample_scene
+from data.phantom.anatomy import Scene, Sector
 from data.phantom.render import Raster, render
+from data.phantom.sampling import sample_scene
 from imaging.grid import GridSpec, normalise
 
 

@@ -6,10 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom import dcmread
 
-from data.phantom.anatomy import ArcFrame, Pattern, sample_scene
+from data.phantom.anatomy import ArcFrame, Pattern
 from data.phantom.collection import TRUTH_COLUMNS, write_phantoms
 from data.phantom.dicom import make_phantom, write_dicom
 from data.phantom.render import LABELS, Raster, render
+from data.phantom.sampling import sample_scene
 from data.phantom.stream import grid_raster, sample
 from imaging.calibration import Calibration, calibrate
 from imaging.clip import Clip
