@@ -64,7 +64,7 @@ def make_phantom(key: Sequence[int], thickness_mm: float | None = None, frames: 
 
 def _render(scene: Scene, raster: Raster, look: int) -> Picture:
     rng = np.random.default_rng(look)
-    return render(scene, raster, rng, marks=0.0, ragged_mm=0.0, wild=0.0)
+    return render(scene, raster, rng, marked=0.0, ragged_mm=0.0, wild=0.0)
 
 
 def _test_scene(rng: Rng, thickness_mm: float | None, sweep_mm: float) -> Scene:
