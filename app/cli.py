@@ -270,6 +270,76 @@ def phantom(
 
 
 @app.command()
+def evaluate(
+    bundle: Annotated[
+        str,
+        typer.Argument(metavar="BUNDLE", help="Folder of a model; `default` is the shipped one."),
+    ],
+    dataset: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DATASET",
+            help="Folder with truth.csv (phantoms), labels.json (outlines) or dataset.json.",
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for report.html, cases.csv and summary.json.")
+    ] = None,
+    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to compute.")] = (
+        "cpu"
+    ),
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the summary as one JSON object.")
+    ] = False,
+) -> None:
+    """Judge a model on clips of which the truth is known: Dice, errors in mm, refusals, misses.
+
+    For instance:  [bold]endometer phantom phantoms/ --n 100[/bold]  and then
+    [bold]endometer evaluate default phantoms/ --out judged/[/bold]
+
+    Exit status: 0 every case was compared, 1 some could not be (they are in the tables), 2 wrong
+    usage. Needs the extra packages of training: pip install 'endometer[train]'.
+    """
+    if device not in ("auto", "cpu", "cuda"):
+        raise _usage(f"--device {device!r} is none of auto, cpu, cuda.")
+    from data.cases import CasesError, read_cases
+    from models.bundle import BundleError, load_bundle
+    from models.runtime import DeviceError, choose_runtime
+    from training.metrics import MonaiMissingError, check_monai
+
+    try:
+        model = load_bundle(None if bundle == "default" else Path(bundle))
+        cases = read_cases(dataset)
+        check_monai()
+        runtime = choose_runtime(model, device)
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)
+    except (BundleError, CasesError, DeviceError, MonaiMissingError) as error:
+        raise _usage(str(error)) from None
+    except OSError as error:
+        raise _usage(f"--out {out} cannot be written: {error.strerror or error}.") from None
+
+    from app.evaluation import print_evaluation, progress
+    from training.evaluate import evaluate as run
+    from training.report import summary_of, write_report
+
+    with progress(sys.stderr, len(cases)) as advance:
+        results = run(cases, model, runtime, on_case=lambda _: advance())
+    summary = summary_of(results, model)
+    if as_json:
+        typer.echo(json.dumps(summary.as_json(), ensure_ascii=False, allow_nan=False))
+    else:
+        print_evaluation(summary)
+    if out is not None:
+        try:
+            write_report(out, summary, cases, model, runtime)
+        except OSError as error:
+            raise _end(f"{out} cannot be written: {error.strerror or error}.") from None
+        typer.echo(f"endometer: the report and its tables are in {out}.", err=True)
+    raise typer.Exit(FAILED if summary.all.failed else 0)
+
+
+@app.command()
 def demo(
     out: Annotated[Path, typer.Argument(help="Folder for the clips and the results.")],
 ) -> None:

@@ -13,18 +13,18 @@ import torch
 from data.phantom.render import LABELS
 from models.bundle import load_bundle
 from models.runtime import OpenVinoRuntime
-from training.config import Config, read_config
-from training.evaluate import (
+from training.calibrate import (
     CALIBRATION_SEED,
     SHIFT_SEED,
     TEST_SEED,
     fit_intervals,
     fit_shift,
-    measure_stills,
-    phantom_stills,
-    summarise,
+    phantom_cases,
 )
+from training.config import Config, read_config
+from training.evaluate import evaluate
 from training.export import export, write_card
+from training.summary import card_numbers
 
 
 def about(recipe: list[Config], run: Path) -> dict[str, str]:
@@ -61,16 +61,18 @@ def ship(recipe: list[Config], run: Path, out: Path, n: int) -> None:
     """
     texts, checkpoint = about(recipe, run), run / "checkpoint.pt"
     export(checkpoint, recipe[-1], LABELS, texts, out)
-    with phantom_stills(SHIFT_SEED, n // 2) as stills:
+    with phantom_cases(SHIFT_SEED, n // 2) as cases:
         bundle = load_bundle(out)
-        shift = fit_shift(stills, bundle, OpenVinoRuntime(bundle))
+        shift = fit_shift(cases, bundle, OpenVinoRuntime(bundle))
     fields = export(checkpoint, recipe[-1], LABELS, texts, out, shift)
     bundle = load_bundle(out)
     runtime = OpenVinoRuntime(bundle)
-    with phantom_stills(CALIBRATION_SEED, n) as stills:
-        intervals = fit_intervals(measure_stills(stills, bundle, runtime))
-    with phantom_stills(TEST_SEED, n) as stills:
-        judged = summarise(measure_stills(stills, bundle, runtime), intervals)
+    with phantom_cases(CALIBRATION_SEED, n) as cases:
+        intervals = fit_intervals(evaluate(cases, bundle, runtime, outlines=False))
+    write_card(out, fields, intervals, {})
+    bundle = load_bundle(out)
+    with phantom_cases(TEST_SEED, n) as cases:
+        judged = card_numbers(evaluate(cases, bundle, runtime))
     write_card(out, fields, intervals, {"phantom stills, renderer 1, unseen": judged})
 
 

@@ -1,0 +1,61 @@
+"""What the terminal shows of an evaluation."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from rich.text import Text
+
+from inference.records import Status
+from training.report import Evaluation
+from training.summary import Summary
+from training.words import COLUMNS, NOTHING, ROWS, cell, short
+
+# Columns of text where the width of the screen is unknown: in a file or a pipe.
+WIDE = 120
+# A file name may hold any of these; a terminal would obey them.
+CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
+
+
+@contextmanager
+def progress(stream: TextIO, total: int) -> Iterator[Callable[[], None]]:
+    """Show a bar on `stream` if it is a terminal; yields what to call after each of `total`."""
+    screen = Console(file=stream)
+    with Progress(console=screen, disable=not stream.isatty(), transient=True) as bar:
+        task = bar.add_task("cases", total=total)
+        yield lambda: bar.advance(task)
+
+
+def print_evaluation(evaluation: Evaluation) -> None:
+    """Print the summary, the families in short and what could not be compared."""
+    screen = Console(markup=False, emoji=False)
+    if not screen.is_terminal:
+        screen.width = WIDE
+    table = Table("", "", "95 % interval", box=None, pad_edge=False)
+    for name, field, unit in ROWS:
+        value, interval = cell(evaluation.all, field, unit)
+        if value != NOTHING:
+            table.add_row(name, value, interval)
+    screen.print(table)
+    if evaluation.families:
+        screen.print()
+        screen.print(_families(evaluation.families))
+    for result in evaluation.results:
+        if result.status is Status.FAILED:
+            text = f"{result.name} failed: {result.message}"
+            screen.print(Text(text.translate(CONTROLS)), soft_wrap=True)
+
+
+def _families(families: dict[str, dict[str, Summary]]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("by", no_wrap=True)
+    for heading, _, _ in COLUMNS:
+        table.add_column(heading, justify="right")
+    for name, groups in families.items():
+        table.add_row(name, style="bold")
+        for group, summary in groups.items():
+            table.add_row(f"  {group}", *(short(summary, f, unit) for _, f, unit in COLUMNS))
+    return table

@@ -1,0 +1,321 @@
+"""Clips of which the truth is known: phantoms, drawn outlines, annotated data sets.
+
+A folder holds one of three tables, each a file beside the images:
+
+- `truth.csv`: phantoms, as `endometer phantom` writes them.
+- `labels.json`: outlines drawn by a reader, as polygons in pixels.
+- `dataset.json`: a list of images with label images (the layout of MONAI's data lists).
+"""
+
+import csv
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.raster import coverage
+from imaging.clip import Clip, ClipError
+from imaging.mask import MEANING, MaskError, read_mask
+
+Spacing = tuple[float, float]
+TRUTH, OUTLINES, DATALIST = "truth.csv", "labels.json", "dataset.json"
+# Corners of an outline farther out than this are garbage; no frame has as many pixels in a row.
+FARTHEST_PX = 100_000.0
+THICKEST_MM = 100.0
+
+
+class CasesError(Exception):
+    """A truth cannot be used; the message says which file and field, and what to do."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A clip and what is true of it.
+
+    `spacing_mm` is the user's mm per pixel (row, column) for images that carry none. `visible`:
+    there is an endometrium to be seen. `true_mm` is None where none is visible, and where nobody
+    stated it. `families` are the groups it belongs to, such as {"pattern": "thin_line"}; `patient`
+    tells which cases are not independent. `label` is the file of a label image, `polygon` corners
+    (row, column) in frame pixels, whole numbers at pixel centres.
+    """
+
+    name: str
+    path: Path
+    spacing_mm: Spacing | None
+    visible: bool
+    true_mm: float | None
+    families: dict[str, str]
+    patient: str
+    label: Path | None = field(default=None, repr=False)
+    polygon: tuple[tuple[float, float], ...] | None = field(default=None, repr=False)
+
+    def mask(self, frame: int = 1) -> NDArray[np.uint8] | None:
+        """Return the truth in frame pixels: uint8 (rows, columns), 0 background, 1 endometrium, 2
+        fluid; None where there is none.
+
+        A pixel belongs to a polygon that covers at least half of it. `frame` counts from 1; a
+        label image of a single plane holds for frame 1 alone. Raises CasesError for a label that
+        cannot be read.
+        """
+        if not self.visible:
+            return None
+        if self.label is not None:
+            return _plane(_read_label(self.label), frame)
+        if self.polygon is None or frame != 1:
+            return None
+        try:
+            with Clip.open(self.path) as clip:
+                shape = (clip.rows, clip.columns)
+        except ClipError as error:
+            raise CasesError(f"{self.path}: {error}") from None
+        drawn = (coverage([np.array(self.polygon)], shape) >= 0.5).astype(np.uint8)
+        if not drawn.any():
+            raise CasesError(
+                f"{self.path}: the outline covers no pixel of the {shape[0]} x {shape[1]} image. "
+                "Corners are [x, y] in pixels of this very file; draw it again."
+            )
+        return drawn
+
+
+def read_cases(folder: Path) -> list[Case]:
+    """Read the one table of truths in a folder.
+
+    Raises CasesError if there is none, or more than one, or what it says cannot be used. Images
+    are not opened, so that a broken one is a matter of its own case.
+    """
+    readers: dict[str, Callable[[Path], list[Case]]] = {
+        TRUTH: _read_truth,
+        OUTLINES: _read_outlines,
+        DATALIST: _read_datalist,
+    }
+    try:
+        found = [name for name in readers if (folder / name).is_file()]
+    except (OSError, ValueError) as error:
+        raise CasesError(f"{folder} cannot be read: {error}.") from None
+    if len(found) != 1:
+        there = f"more than one of them ({', '.join(found)})" if found else "none of them"
+        raise CasesError(
+            f"{folder}: a folder with truths holds one of {', '.join(readers)}; here is {there}."
+        )
+    cases = readers[found[0]](folder)
+    if not cases:
+        raise CasesError(f"{folder / found[0]} lists no case.")
+    return cases
+
+
+def _read_truth(folder: Path) -> list[Case]:
+    table = folder / TRUTH
+    try:
+        with table.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file, strict=True))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise CasesError(f"{table} cannot be read: {error}.") from None
+    missing = {"file", "thickness_mm"} - set(rows[0] if rows else ())
+    if missing:
+        raise CasesError(f"{table} has no column {', '.join(sorted(missing))}.")
+    cases = []
+    for number, row in enumerate(rows, 2):
+        where = f"{table}, line {number}"
+        values = {name: text or "" for name, text in row.items() if isinstance(name, str)}
+        text = values["thickness_mm"].strip()
+        true_mm = _number(text, f"{where}, thickness_mm", THICKEST_MM) if text else None
+        groups = {
+            "pattern": values.get("pattern"),
+            "view": values.get("subject"),
+            "fluid": {"true": "with", "false": "without"}.get(values.get("fluid", "")),
+            "renderer": values.get("renderer"),
+        }
+        label = values.get("label")
+        cases.append(
+            Case(
+                name=values["file"],
+                path=_inside(folder, values["file"], f"{where}, file"),
+                spacing_mm=None,  # a phantom is a DICOM file with a scale of its own
+                visible=true_mm is not None,
+                true_mm=true_mm,
+                families={name: group for name, group in groups.items() if group},
+                patient=values["file"],
+                label=_inside(folder, label, f"{where}, label") if label else None,
+            )
+        )
+    return cases
+
+
+def _read_outlines(folder: Path) -> list[Case]:
+    table = folder / OUTLINES
+    cases = []
+    for where, item in _items(table, "labels"):
+        name = _text(item, "file", where)
+        visible = item.get("visible")
+        if not isinstance(visible, bool):
+            raise CasesError(f"{where}, visible is {visible!r}; it must be true or false.")
+        thickness, scale = item.get("thickness_mm_est"), item.get("calibration")
+        at = f"{where}, thickness_mm_est"
+        stated = visible and thickness is not None
+        cases.append(
+            Case(
+                name=name,
+                path=_inside(folder, name, f"{where}, file"),
+                spacing_mm=None if scale is None else _outline_scale(scale, where),
+                visible=visible,
+                true_mm=_number(thickness, at, THICKEST_MM) if stated else None,
+                families=_families(item, where, ("pattern", "view", "confidence")),
+                patient=_text(item, "group", where, default=name),
+                polygon=_polygon(item.get("polygon"), f"{where}, polygon") if visible else None,
+            )
+        )
+    return cases
+
+
+def _read_datalist(folder: Path) -> list[Case]:
+    table = folder / DATALIST
+    cases = []
+    for where, item in _items(table, "items"):
+        name = _text(item, "image", where)
+        label = _inside(folder, _text(item, "label", where), f"{where}, label")
+        scale = item.get("spacing")
+        cases.append(
+            Case(
+                name=name,
+                path=_inside(folder, name, f"{where}, image"),
+                spacing_mm=None if scale is None else _pair(scale, f"{where}, spacing"),
+                visible=_shows_something(label),
+                true_mm=None,
+                families=_families(item, where, ("pattern", "view", "source")),
+                patient=_text(item, "patient", where, default=name),
+                label=label,
+            )
+        )
+    return cases
+
+
+def _items(table: Path, key: str) -> list[tuple[str, dict[str, Any]]]:
+    """Return the entries of a list in a JSON file, each with where it stands."""
+    try:
+        content = json.loads(table.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise CasesError(f"{table} cannot be read as JSON: {error}.") from None
+    entries = content.get(key) if isinstance(content, dict) else None
+    if not isinstance(entries, list):
+        raise CasesError(f'{table} has no list {key!r}; it must be {{"{key}": [...]}}.')
+    found = []
+    for number, entry in enumerate(entries, 1):
+        if not isinstance(entry, dict):
+            raise CasesError(f"{table}, {key} entry {number} is no object but {_short(entry)}.")
+        found.append((f"{table}, {key} entry {number}", entry))
+    return found
+
+
+def _text(item: dict[str, Any], key: str, where: str, default: str | None = None) -> str:
+    value = item.get(key)
+    if value is None and default is not None:
+        return default
+    if not isinstance(value, str) or not value.strip():
+        raise CasesError(f"{where}, {key} is {_short(value)}; it must be a text.")
+    return value
+
+
+def _families(item: dict[str, Any], where: str, names: tuple[str, ...]) -> dict[str, str]:
+    return {name: _text(item, name, where) for name in names if item.get(name) is not None}
+
+
+def _number(value: object, where: str, most: float) -> float:
+    """Return a positive number up to `most`. JSON and float() know NaN and Infinity, too."""
+    try:
+        number = float(value) if isinstance(value, str | int | float) else math.nan
+    except (ValueError, OverflowError):
+        number = math.nan
+    if isinstance(value, bool) or not 0 < number <= most:
+        raise CasesError(
+            f"{where} is {_short(value)}; it must be a number above 0, at most {most:g}."
+        )
+    return number
+
+
+def _pair(value: object, where: str) -> Spacing:
+    if not isinstance(value, list) or len(value) != 2:
+        raise CasesError(f"{where} is {_short(value)}; it must be [row, column] in mm per pixel.")
+    return _number(value[0], where, 10.0), _number(value[1], where, 10.0)
+
+
+def _outline_scale(value: object, where: str) -> Spacing:
+    names = ("mm_per_px_y", "mm_per_px_x_est")
+    if not isinstance(value, dict):
+        raise CasesError(f"{where}, calibration is {_short(value)}; it must be an object.")
+    row, column = (_number(value.get(name), f"{where}, {name}", 10.0) for name in names)
+    return row, column
+
+
+def _polygon(value: object, where: str) -> tuple[tuple[float, float], ...]:
+    """Return corners (row, column) of a list of [x, y]."""
+    if not isinstance(value, list) or len(value) < 3:
+        raise CasesError(
+            f"{where} is {_short(value)}; an outline is a list of three or more [x, y]. Where "
+            "nothing can be outlined, set visible to false."
+        )
+    corners = []
+    for point in value:
+        if (
+            not isinstance(point, list)
+            or len(point) != 2
+            or any(isinstance(c, bool) or not isinstance(c, int | float) for c in point)
+            or not all(-FARTHEST_PX < c < FARTHEST_PX for c in point)  # false for NaN, too
+        ):
+            raise CasesError(f"{where} has the corner {_short(point)}; it must be [x, y] in pixels")
+        corners.append((float(point[1]), float(point[0])))
+    return tuple(corners)
+
+
+def _inside(folder: Path, name: str, where: str) -> Path:
+    """Return a file of the folder. A table from elsewhere must not reach for other files."""
+    posix, windows = PurePosixPath(name), PureWindowsPath(name)
+    leaves = posix.is_absolute() or windows.drive or windows.root or ".." in windows.parts
+    if not name or leaves or "\0" in name:
+        raise CasesError(
+            f"{where} is {_short(name)}; it must be a path below {folder}, without '..'."
+        )
+    return folder / name
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _shows_something(label: Path) -> bool:
+    """Tell whether a label image has any label; a broken one shows when its case is looked at."""
+    try:
+        return bool(_read_label(label).any())
+    except CasesError:
+        return True
+
+
+def _read_label(path: Path) -> NDArray[np.uint8]:
+    """Return a label image: uint8 (rows, columns) or (frames, rows, columns)."""
+    if path.suffix.lower() != ".nrrd":
+        try:
+            endometrium, fluid = read_mask(path)
+        except MaskError as error:
+            raise CasesError(f"{path}: {error}") from None
+        label = endometrium.astype(np.uint8)
+        return label if fluid is None else np.where(fluid > 0, np.uint8(2), label)
+    import SimpleITK as sitk  # noqa: N813 - what its own documentation calls it
+
+    try:
+        values: NDArray[np.generic] = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+    except RuntimeError as error:
+        last = str(error).strip().splitlines()[-1]
+        raise CasesError(f"{path} cannot be read as NRRD: {last}") from None
+    if values.ndim not in (2, 3) or not np.isin(values, (0, 1, 2)).all():
+        raise CasesError(f"{path} has shape {values.shape} or other values. A mask has {MEANING}.")
+    return values.astype(np.uint8)
+
+
+def _plane(label: NDArray[np.uint8], frame: int) -> NDArray[np.uint8] | None:
+    planes = label if label.ndim == 3 else label[None]
+    return planes[frame - 1] if 1 <= frame <= len(planes) else None

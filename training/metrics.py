@@ -1,0 +1,172 @@
+"""How well one outline fits the truth. Pure functions of arrays; MONAI computes Dice and NSD."""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from data.raster import coverage
+from inference.thickness import NotMeasurable, measure_thickness
+
+Mask = NDArray[np.bool_]
+Points = NDArray[np.float64]
+Spacing = tuple[float, float]
+
+# Tolerance of the normalised surface distance, and how far beside the truth calipers may lie.
+NSD_MM = 0.5
+BESIDE_MM = 1.0
+
+
+class MonaiMissingError(ImportError):
+    """MONAI is needed and is not installed; the message says how to get it."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What was outlined against the truth; lengths in mm, None where nobody knows the scale.
+
+    `dice` and `nsd` in [0, 1]. `centre_line_mm`: mean distance of the outlined midline from the
+    truth's. `beside_mm`: the same of those points alone that lie between the ends of the truth's
+    midline, because where a reader cuts it towards the cervix is arbitrary. `located`: see
+    `is_located`.
+    """
+
+    dice: float
+    nsd: float | None
+    centre_line_mm: float | None
+    beside_mm: float | None
+    located: bool
+
+
+def check_monai() -> None:
+    """Raise MonaiMissingError if MONAI, or torch below it, is not installed."""
+    try:
+        import monai.metrics  # noqa: F401
+    except ImportError as error:
+        raise MonaiMissingError(
+            f"evaluating needs MONAI ({error}): pip install 'endometer[train]'"
+        ) from None
+
+
+def fit_of(
+    outline: tuple[Points, ...], calipers: Points, truth: NDArray[np.uint8], spacing: Spacing | None
+) -> Fit:
+    """Compare one finding with the truth.
+
+    `outline` closed contours (n, 2) and `calipers` (2, 2) are (row, column) in frame pixels,
+    `truth` uint8 (rows, columns) in frame pixels with 0 background, 1 endometrium, 2 fluid;
+    fluid in the cavity lies inside the outline. `spacing` mm per pixel (row, column).
+    """
+    share = coverage(outline, (truth.shape[0], truth.shape[1]))
+    found, true = share >= 0.5, truth > 0
+    line = None
+    if spacing is not None:
+        line = _centre_line(share, true, spacing)
+    return Fit(
+        dice=dice(found, true),
+        nsd=None if spacing is None else surface_dice(found, true, spacing),
+        centre_line_mm=line[0] if line else None,
+        beside_mm=line[1] if line else None,
+        located=is_located(found, true, calipers.mean(0), spacing),
+    )
+
+
+def dice(one: Mask, other: Mask) -> float:
+    """Return 2 |A and B| / (|A| + |B|) of two bool (rows, columns); 1 if both are empty.
+
+    Dice, Ecology 26, 1945, 297, as `monai.metrics.compute_dice` has it.
+    """
+    from monai.metrics import compute_dice
+
+    if not one.any() and not other.any():
+        return 1.0
+    box = _box(one | other, 0)
+    return float(compute_dice(_tensor(one[box]), _tensor(other[box]), ignore_empty=False))
+
+
+def surface_dice(one: Mask, other: Mask, spacing: Spacing, within_mm: float = NSD_MM) -> float:
+    """Return the share of both boundaries that is within `within_mm` of the other one.
+
+    Two bool (rows, columns), `spacing` mm per pixel (row, column). Nikolov et al., J Med Internet
+    Res 23, 2021, e26151, as `monai.metrics.compute_surface_dice` has it: pieces of boundary are
+    weighted by their length in mm. 1 if both are empty, 0 if one is.
+    """
+    from monai.metrics import compute_surface_dice
+
+    if not one.any() and not other.any():
+        return 1.0
+    if not one.any() or not other.any():
+        return 0.0
+    box = _box(one | other, 2)
+    pair = (np.pad(mask[box], 1) for mask in (one, other))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # MONAI 1.6 calls its own old options
+        share = compute_surface_dice(
+            *map(_tensor, pair),
+            # Distances of a grid: rounding must not push one over the limit.
+            [within_mm + 1e-6],
+            include_background=True,
+            spacing=spacing,
+            use_subvoxels=True,
+        )
+    return float(share)
+
+
+def is_located(found: Mask, true: Mask, caliper_centre: Points, spacing: Spacing | None) -> bool:
+    """Tell whether what was outlined is the endometrium, well drawn or not.
+
+    It overlaps the truth, and the middle between the calipers, or its own centroid, lies in the
+    truth or within BESIDE_MM of it (without a scale: in it). Masks bool (rows, columns), the centre
+    (row, column) in pixels.
+    """
+    if not (found & true).any():
+        return False
+    away = ndimage.distance_transform_edt(~true, sampling=spacing)
+    limit = 0.0 if spacing is None else BESIDE_MM
+    for point in (caliper_centre, np.argwhere(found).mean(0)):
+        row, column = np.clip(np.round(point), 0, np.array(true.shape) - 1).astype(int)
+        if away[row, column] <= limit:
+            return True
+    return False
+
+
+def line_distance(found: Points, true: Points) -> tuple[float, float]:
+    """Return the mean distance of the points of one line from the other line, both (n, 2) in mm.
+
+    The second value leaves out points whose nearest place is an end of the true line: they lie
+    beyond it. Where all do, both are the same.
+    """
+    gaps = np.hypot(*(found[:, None] - true[None]).transpose(2, 0, 1))
+    nearest = gaps.argmin(1)
+    away = gaps.min(1)
+    between = (nearest > 0) & (nearest < len(true) - 1)
+    return float(away.mean()), float(away[between].mean() if between.any() else away.mean())
+
+
+def _centre_line(
+    found: NDArray[np.float64], true: Mask, spacing: Spacing
+) -> tuple[float, float] | None:
+    try:
+        lines = [
+            measure_thickness(band.astype(float), spacing).midline * spacing
+            for band in (found, true)
+        ]
+    except NotMeasurable:
+        return None
+    return line_distance(lines[0], lines[1])
+
+
+def _box(mask: Mask, margin: int) -> tuple[slice, slice]:
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return (
+        slice(max(0, int(rows[0]) - margin), int(rows[-1]) + margin + 1),
+        slice(max(0, int(columns[0]) - margin), int(columns[-1]) + margin + 1),
+    )
+
+
+def _tensor(mask: Mask) -> "object":
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(mask, np.float32))[None, None]

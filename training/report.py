@@ -1,0 +1,94 @@
+"""The files that an evaluation leaves: a page for people, tables for programs."""
+
+import csv
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from data.cases import Case
+from models.bundle import Bundle
+from models.runtime import Runtime
+from training.metrics import Fit
+from training.summary import Result, Summary, by_family, summarise
+
+CASES_CSV, SUMMARY_JSON, REPORT_HTML = "cases.csv", "summary.json", "report.html"
+# Where the truth itself is in doubt, by the word of the one who drew it.
+DOUBTFUL = ("confidence", "low")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything that is known of a bundle on a set of cases.
+
+    `without_doubtful` leaves out what the reader drew with low confidence; None if there is none.
+    """
+
+    bundle: str
+    sha256: str
+    results: tuple[Result, ...]
+    all: Summary
+    without_doubtful: Summary | None
+    families: dict[str, dict[str, Summary]]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the content of `summary.json`: numbers only, no names of files."""
+        return {
+            "bundle": {"name": self.bundle, "sha256": self.sha256},
+            "all": asdict(self.all),
+            "without_low_confidence": self.without_doubtful and asdict(self.without_doubtful),
+            "families": {
+                name: {group: asdict(summary) for group, summary in groups.items()}
+                for name, groups in self.families.items()
+            },
+        }
+
+
+def summary_of(results: list[Result], bundle: Bundle) -> Evaluation:
+    """Sum up the results of a bundle."""
+    name, doubtful = DOUBTFUL
+    certain = [r for r in results if r.families.get(name) != doubtful]
+    return Evaluation(
+        bundle=bundle.name,
+        sha256=bundle.sha256,
+        results=tuple(results),
+        all=summarise(results),
+        without_doubtful=summarise(certain) if len(certain) < len(results) else None,
+        families=by_family(results),
+    )
+
+
+def write_report(
+    out: Path, evaluation: Evaluation, cases: list[Case], bundle: Bundle, runtime: Runtime
+) -> None:
+    """Write `report.html`, `cases.csv` and `summary.json` into a folder. Raises OSError.
+
+    The worst cases are measured once more for their pictures.
+    """
+    from training.gallery import page
+
+    out.mkdir(parents=True, exist_ok=True)
+    write_cases(evaluation.results, out / CASES_CSV)
+    text = json.dumps(evaluation.as_json(), indent=1, ensure_ascii=False, allow_nan=False)
+    (out / SUMMARY_JSON).write_text(text + "\n", encoding="utf-8")
+    (out / REPORT_HTML).write_text(page(evaluation, cases, bundle, runtime), encoding="utf-8")
+
+
+def write_cases(results: tuple[Result, ...], path: Path) -> None:
+    """Write a row per case, in order; `case` counts from 1. Raises OSError."""
+    families = list(dict.fromkeys(name for r in results for name in r.families))
+    own = [f.name for f in fields(Result) if f.name not in ("families", "fit")]
+    of_fit = [f.name for f in fields(Fit)]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["case", *own, "error_mm", *of_fit, *families])
+        for number, result in enumerate(results, 1):
+            table.writerow(
+                [
+                    number,
+                    *(getattr(result, name) for name in own),
+                    result.error_mm,
+                    *(getattr(result.fit, name) if result.fit else None for name in of_fit),
+                    *(result.families.get(name) for name in families),
+                ]
+            )
