@@ -16,6 +16,11 @@ class Architecture:
     num_res_units: int = 2
 
     @classmethod
+    def halving(cls, channels: tuple[int, ...]) -> "Architecture":
+        """Return the architecture whose every level halves the resolution."""
+        return cls(channels, (2,) * (len(channels) - 1))
+
+    @classmethod
     def from_card(cls, fields: dict[str, Any]) -> "Architecture":
         """Read the architecture of a bundle's card."""
         return cls(

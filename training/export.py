@@ -73,7 +73,7 @@ def export(
     the endometrium's logit. Returns the card's fields for `write_card`.
     """
     out.mkdir(parents=True, exist_ok=True)
-    architecture = Architecture(config.channels)
+    architecture = Architecture.halving(config.channels)
     weights = shifted(averaged_weights(checkpoint), labels.index("endometrium"), shift)
     weights = half_precision(weights)
     save_file(weights, out / WEIGHTS)

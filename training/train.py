@@ -55,11 +55,12 @@ class PhantomDataset(Dataset[Batch]):
 
 
 def learning_rate(config: Config, step: int) -> float:
-    """One cycle: linear warm-up over the first 5 %, then a half cosine to zero."""
-    warm = max(1, config.steps // 20)
+    """Linear warm-up, a plateau, and a half cosine to zero over the last share `decay`."""
+    warm = max(1, config.steps // 50)
     if step < warm:
         return config.learning_rate * (step + 1) / warm
-    part = (step - warm) / (config.steps - warm)
+    falling = round(config.steps * config.decay)
+    part = max(0.0, (step - (config.steps - falling)) / falling) if falling else 0.0
     return config.learning_rate * 0.5 * (1 + math.cos(math.pi * part))
 
 
@@ -85,7 +86,7 @@ def train(config: Config, out: Path, start: Path | None = None) -> Path:
     checkpoint = out / "checkpoint.pt"
     torch.manual_seed(config.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = build_network(Architecture(config.channels), len(LABELS)).to(device)
+    network = build_network(Architecture.halving(config.channels), len(LABELS)).to(device)
     if start is not None:
         network.load_state_dict(averaged_weights(start / "checkpoint.pt"))
     average_of = get_ema_multi_avg_fn(config.average_decay)  # type: ignore[no-untyped-call]
@@ -108,6 +109,8 @@ def train(config: Config, out: Path, start: Path | None = None) -> Path:
         first = int(state["step"])
         log.info("continuing at step %d", first)
 
+    # The compiled network shares its weights with `network`, which is what is saved.
+    forward = torch.compile(network) if config.compile else network
     started, recent = time.monotonic(), list[float]()
     with (out / "log.csv").open("a", newline="") as file:
         rows = csv.writer(file)
@@ -117,7 +120,7 @@ def train(config: Config, out: Path, start: Path | None = None) -> Path:
             optimizer.zero_grad(set_to_none=True)
             # Half precision pays on GPUs; many CPUs only emulate it.
             with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-                logits = network(pixels.to(device))
+                logits = forward(pixels.to(device))
             loss = loss_of(logits.float(), labels.to(device))
             loss.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
