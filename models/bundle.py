@@ -164,8 +164,13 @@ def load_bundle(path: Path | None = None) -> Bundle:
             f"{card_path}: normalisation {normalisation!r}; this version knows {NORMALISATION!r}."
         )
     size = _field(card, card_path, "grid", "size")
-    if not isinstance(size, int) or size <= 0 or size % 16:
-        raise BundleError(f"{card_path}: grid.size is {size!r}, not a positive multiple of 16.")
+    architecture = _architecture(card, card_path)
+    coarsest = math.prod(architecture["strides"])
+    if not isinstance(size, int) or size <= 0 or size % coarsest:
+        raise BundleError(
+            f"{card_path}: grid.size is {size!r}, not a positive multiple of {coarsest}, by which "
+            "the network divides it."
+        )
     for name in ("training_data", "metrics"):
         _field(card, card_path, name)
     hashes = _field(card, card_path, "sha256")
@@ -180,7 +185,7 @@ def load_bundle(path: Path | None = None) -> Bundle:
     return Bundle(
         path=folder,
         name=str(_field(card, card_path, "name")),
-        architecture=_architecture(card, card_path),
+        architecture=architecture,
         labels=tuple(labels),
         grid=GridSpec(
             size, _positive(_field(card, card_path, "grid", "mm_per_px"), card_path, "mm_per_px")
