@@ -20,6 +20,9 @@ from models.runtime import Runtime
 from training.metrics import Fit, Spacing, fit_of
 from training.summary import Result, thickness_bin
 
+# The pattern of a line of two or three pixels, in every table of truths.
+THIN_LINE = "thin_line"
+
 
 class TimedRuntime:
     """A runtime that counts its frames and their seconds."""
@@ -108,6 +111,9 @@ def compare(
     if truth is not None and finding is not None:
         fit = fit_of(finding.outline, finding.calipers, truth, spacing)
     groups = {"thickness": thickness_bin(true_mm)} if true_mm is not None else {}
+    if case.visible and (pattern := case.families.get("pattern")):
+        # A line of a few pixels is judged by its centre line, a band by its Dice.
+        groups["shape"] = "line" if pattern == THIN_LINE else "band"
     return Result(
         name=case.name,
         patient=case.patient,

@@ -21,7 +21,7 @@ from training.metrics import BESIDE_MM, Fit
 
 THRESHOLD_MM = 6.0
 # Upper ends (mm) of the groups by true thickness.
-BINS = ((4.0, "below 4 mm"), (6.0, "from 4 mm"), (8.0, "from 6 mm"), (math.inf, "from 8 mm"))
+BINS = ((4.0, "0 to 4 mm"), (6.0, "4 to 6 mm"), (8.0, "6 to 8 mm"), (math.inf, "8 mm or more"))
 # What a bundle's card says of each set that it was judged on.
 CARD = (
     "n",

@@ -45,6 +45,7 @@ ROWS: tuple[tuple[str, str, str], ...] = (
 COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("cases", "n", ""),
     ("measured %", "measured_share", "%"),
+    ("located %", "located_share", "%"),
     ("right place %", "on_target_share", "%"),
     ("wrong place %", "misplaced_share", "%"),
     ("Dice", "dice_median", "1"),

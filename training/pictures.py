@@ -1,0 +1,192 @@
+"""Pictures of an evaluation: a frame with the true and the found outline; Bland and Altman's plot.
+
+Names are often burned in around the picture, so only the neighbourhood of the outlines is shown,
+and of that only what lies inside the sector.
+"""
+
+import base64
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from data.cases import Case, CasesError
+from imaging.clip import Clip, ClipError
+from inference.clip import MeasuredClip
+
+TRUE_COLOUR, FOUND_COLOUR = (80, 230, 120), (255, 150, 60)
+PANEL_PX, TALLEST_PX, GAP_PX = 400, 480, 6
+# What is shown around the outlines, as a share of their size, and at least in mm.
+AROUND, AROUND_MM = 0.5, 8.0
+Points = NDArray[np.float64]
+
+
+def case_picture(case: Case, clip: MeasuredClip) -> str | None:
+    """Return a frame twice, bare and with outlines, as a PNG in a data URI.
+
+    None where there is nothing to show: no outline at all, or a frame that cannot be read.
+    """
+    best = clip.record.best
+    number = best.frame or 1
+    finding = clip.findings.get(number)
+    try:
+        truth = case.mask(number)
+        with Clip.open(case.path) as file:
+            luma = file.frame(number).luma
+    except (CasesError, ClipError):
+        return None
+    true_lines = [] if truth is None else _contours(truth)
+    found_lines = list(finding.outline) if finding else []
+    if clip.sector is None or not (true_lines or found_lines):
+        return None
+    spacing = (best.row_mm, best.column_mm) if best.row_mm and best.column_mm else case.spacing_mm
+    picture = draw(
+        np.where(clip.sector, luma, 0).astype(np.uint8),
+        spacing or (1.0, 1.0),
+        true_lines,
+        found_lines,
+        finding.calipers if finding else None,
+    )
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def draw(
+    luma: NDArray[np.uint8],
+    spacing: tuple[float, float],
+    true_lines: Sequence[Points],
+    found_lines: Sequence[Points],
+    calipers: Points | None,
+) -> Image.Image:
+    """Draw the neighbourhood of outlines, bare at the left and with them at the right.
+
+    `luma` uint8 (rows, columns); outlines (n, 2) and calipers (2, 2) are (row, column) in its
+    pixels. Shown square in millimetres by `spacing`, mm per pixel (row, column).
+    """
+    points, scale_mm = np.concatenate([*true_lines, *found_lines]), np.array(spacing)
+    low, high = points.min(0), points.max(0)
+    reach = np.maximum(AROUND * ((high - low) * scale_mm).max(), AROUND_MM) / scale_mm
+    shape = np.array(luma.shape)
+    top, left = np.clip(np.floor(low - reach), 0, shape - 1).astype(int)
+    bottom, right = np.clip(np.ceil(high + reach) + 1, (top + 1, left + 1), shape).astype(int)
+    size_mm = np.array([bottom - top, right - left]) * scale_mm
+    px_per_mm = min(PANEL_PX / size_mm[1], TALLEST_PX / size_mm[0])
+    tall, wide = (max(1, round(side)) for side in size_mm * px_per_mm)
+    bare = Image.fromarray(luma[top:bottom, left:right]).resize(
+        (wide, tall), Image.Resampling.BICUBIC
+    )
+    canvas = Image.new("RGB", (2 * wide + GAP_PX, tall), (255, 255, 255))
+    for x in (0, wide + GAP_PX):
+        canvas.paste(bare.convert("RGB"), (x, 0))
+    drawn = bare.convert("RGB")
+    pen = ImageDraw.Draw(drawn)
+
+    def place(line: Points) -> list[tuple[float, float]]:
+        at = (line - (top, left) + 0.5) * scale_mm * px_per_mm
+        return [(float(column), float(row)) for row, column in at]
+
+    for lines, colour in ((true_lines, TRUE_COLOUR), (found_lines, FOUND_COLOUR)):
+        for line in lines:
+            pen.line(place(line), fill=colour, width=1)
+    if calipers is not None:
+        ends = place(calipers)
+        pen.line(ends, fill=FOUND_COLOUR, width=1)
+        for x, y in ends:
+            pen.line([(x - 5, y), (x + 5, y)], fill=FOUND_COLOUR, width=2)
+            pen.line([(x, y - 5), (x, y + 5)], fill=FOUND_COLOUR, width=2)
+    canvas.paste(drawn, (wide + GAP_PX, 0))
+    return canvas
+
+
+def _contours(mask: NDArray[np.uint8]) -> list[Points]:
+    from skimage.measure import find_contours
+
+    # Padding closes what runs along the edge of the frame.
+    return [line - 1.0 for line in find_contours(np.pad(mask > 0, 1).astype(float), 0.5)]
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A case in the plot, in plot units."""
+
+    case: int
+    x: float
+    y: float
+
+
+@dataclass(frozen=True)
+class Line:
+    """A horizontal line in the plot, with the band of its confidence interval if there is one."""
+
+    y: float
+    words: str
+    band: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Difference over mean of measured and true thickness, ready to be drawn as SVG.
+
+    Bland and Altman, Lancet 1986, 307; over the mean, not over the truth (Lancet 1995, 1085).
+    """
+
+    width: float
+    height: float
+    dots: tuple[Dot, ...]
+    lines: tuple[Line, ...]
+    x_ticks: tuple[tuple[float, str], ...]
+    y_ticks: tuple[tuple[float, str], ...]
+
+
+def bland_altman(
+    pairs: Sequence[tuple[int, float, float]],
+    lines: Sequence[tuple[str, float, float | None, float | None]],
+) -> Plot | None:
+    """Lay out the plot of (case, true mm, measured mm); None of no pairs.
+
+    `lines` are (words, mm, lower and upper end of its interval).
+    """
+    if not pairs:
+        return None
+    width, height = 640.0, 340.0
+    means = [(true + found) / 2 for _, true, found in pairs]
+    gaps = [found - true for _, true, found in pairs]
+    x_step, most = _step(max(means)), max(means) * 1.05
+    highest = max(*map(abs, gaps), *(abs(mm) for _, mm, _, _ in lines), 1.0) * 1.1
+    y_step = _step(highest)
+
+    def x(mm: float) -> float:
+        return round(width * mm / most, 1)
+
+    def y(mm: float) -> float:
+        return round(height / 2 * (1 - min(1.0, max(-1.0, mm / highest))), 1)
+
+    steps = math.floor(highest / y_step)
+    return Plot(
+        width,
+        height,
+        tuple(
+            Dot(case, x(mean), y(gap))
+            for (case, _, _), mean, gap in zip(pairs, means, gaps, strict=True)
+        ),
+        tuple(
+            Line(y(mm), words, None if low is None or high is None else (y(high), y(low)))
+            for words, mm, low, high in lines
+        ),
+        tuple((x(i * x_step), f"{i * x_step:g}") for i in range(int(most / x_step) + 1)),
+        tuple(
+            (y(i * y_step), f"{i * y_step:+g}".replace("-", "−").replace("+0", "0"))
+            for i in range(-steps, steps + 1)
+        ),
+    )
+
+
+def _step(most: float) -> float:
+    """Return a round distance of ticks: 1, 2 or 5 times a power of ten, four to ten of them."""
+    power = 10.0 ** math.floor(math.log10(max(most, 1e-6) / 4))
+    return next(power * factor for factor in (1, 2, 5, 10) if most / (power * factor) <= 8)
