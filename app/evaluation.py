@@ -12,10 +12,10 @@ from rich.text import Text
 from inference.records import Status
 from training.report import Evaluation
 from training.summary import Summary
-from training.words import COLUMNS, NOTHING, ROWS, cell, short
+from training.words import COLUMNS, short, summary_rows
 
 # Columns of text where the width of the screen is unknown: in a file or a pipe.
-WIDE = 120
+WIDE = 132
 # A file name may hold any of these; a terminal would obey them.
 CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
 
@@ -34,11 +34,12 @@ def print_evaluation(evaluation: Evaluation) -> None:
     screen = Console(markup=False, emoji=False)
     if not screen.is_terminal:
         screen.width = WIDE
-    table = Table("", "", "95 % interval", box=None, pad_edge=False)
-    for name, field, unit in ROWS:
-        value, interval = cell(evaluation.all, field, unit)
-        if value != NOTHING:
-            table.add_row(name, value, interval)
+    table = Table("", "all", "95 % interval", box=None, pad_edge=False)
+    if evaluation.clear:
+        table.add_column("clear cases")
+        table.add_column("95 % interval")
+    for name, cells in summary_rows(evaluation):
+        table.add_row(name, *(text for pair in cells for text in pair))
     screen.print(table)
     if evaluation.families:
         screen.print()

@@ -22,6 +22,8 @@ from training.summary import Result, thickness_bin
 
 # The pattern of a line of two or three pixels, in every table of truths.
 THIN_LINE = "thin_line"
+# A thickness up to this must be measured closer than one above it.
+THICK_MM = 7.0
 
 
 class TimedRuntime:
@@ -110,7 +112,10 @@ def compare(
     fit: Fit | None = None
     if truth is not None and finding is not None:
         fit = fit_of(finding.outline, finding.calipers, truth, spacing)
-    groups = {"thickness": thickness_bin(true_mm)} if true_mm is not None else {}
+    groups = {}
+    if true_mm is not None:
+        groups["thickness"] = thickness_bin(true_mm)
+        groups["size"] = f"{'up to' if true_mm <= THICK_MM else 'above'} {THICK_MM:g} mm"
     if case.visible and (pattern := case.families.get("pattern")):
         # A line of a few pixels is judged by its centre line, a band by its Dice.
         groups["shape"] = "line" if pattern == THIN_LINE else "band"

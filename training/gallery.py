@@ -17,7 +17,7 @@ from models.runtime import Runtime
 from training.evaluate import measure_case
 from training.pictures import FOUND_COLOUR, TRUE_COLOUR, Plot, bland_altman, case_picture
 from training.summary import Result, Summary
-from training.words import COLUMNS, NOTHING, ROWS, cell, short
+from training.words import COLUMNS, short, summary_rows
 
 if TYPE_CHECKING:
     from training.report import Evaluation
@@ -82,8 +82,8 @@ def page(evaluation: "Evaluation", cases: list[Case], bundle: Bundle, runtime: R
     return template.render(
         bundle=evaluation.bundle,
         sha256=evaluation.sha256,
-        rows=_rows(evaluation.all, evaluation.without_doubtful),
-        has_doubtful=evaluation.without_doubtful is not None,
+        rows=summary_rows(evaluation),
+        clear=evaluation.clear is not None,
         headings=[heading for heading, _, _ in COLUMNS],
         families={
             name: {group: _columns(summary) for group, summary in groups.items()}
@@ -102,16 +102,6 @@ def _drawn(result: Result) -> str:
     line = result.fit.beside_mm
     beside = "" if line is None else f", centre lines {line:.1f} mm apart"
     return f" Dice {result.fit.dice:.2f}{beside}."
-
-
-def _rows(everything: Summary, certain: Summary | None) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Return name and (value, interval) pairs of every row in which there is something to say."""
-    rows = []
-    for name, field, unit in ROWS:
-        cells = [cell(summary, field, unit) for summary in (everything, certain) if summary]
-        if any(value != NOTHING for value, _ in cells):
-            rows.append((name, cells))
-    return rows
 
 
 def _columns(summary: Summary) -> list[str]:

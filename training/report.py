@@ -13,22 +13,22 @@ from training.metrics import Fit
 from training.summary import Result, Summary, by_family, summarise
 
 CASES_CSV, SUMMARY_JSON, REPORT_HTML = "cases.csv", "summary.json", "report.html"
-# Where the truth itself is in doubt, by the word of the one who drew it.
-DOUBTFUL = ("confidence", "low")
+# Cases that nobody can be sure of: the reader was not, or there is no contrast to be seen.
+UNCLEAR = (("confidence", "low"), ("pattern", "isoechoic"))
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """Everything that is known of a bundle on a set of cases.
 
-    `without_doubtful` leaves out what the reader drew with low confidence; None if there is none.
+    `clear` leaves out what is UNCLEAR; None if nothing is.
     """
 
     bundle: str
     sha256: str
     results: tuple[Result, ...]
     all: Summary
-    without_doubtful: Summary | None
+    clear: Summary | None
     families: dict[str, dict[str, Summary]]
 
     def as_json(self) -> dict[str, Any]:
@@ -36,7 +36,7 @@ class Evaluation:
         return {
             "bundle": {"name": self.bundle, "sha256": self.sha256},
             "all": asdict(self.all),
-            "without_low_confidence": self.without_doubtful and asdict(self.without_doubtful),
+            "clear": self.clear and asdict(self.clear),
             "families": {
                 name: {group: asdict(summary) for group, summary in groups.items()}
                 for name, groups in self.families.items()
@@ -46,14 +46,13 @@ class Evaluation:
 
 def summary_of(results: list[Result], bundle: Bundle) -> Evaluation:
     """Sum up the results of a bundle."""
-    name, doubtful = DOUBTFUL
-    certain = [r for r in results if r.families.get(name) != doubtful]
+    clear = [r for r in results if not any(pair in r.families.items() for pair in UNCLEAR)]
     return Evaluation(
         bundle=bundle.name,
         sha256=bundle.sha256,
         results=tuple(results),
         all=summarise(results),
-        without_doubtful=summarise(certain) if len(certain) < len(results) else None,
+        clear=summarise(clear) if len(clear) < len(results) else None,
         families=by_family(results),
     )
 

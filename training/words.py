@@ -1,7 +1,12 @@
 """An evaluation in words and columns, for the terminal and for the page."""
 
+from typing import TYPE_CHECKING
+
 from training.estimates import Estimate
 from training.summary import Summary
+
+if TYPE_CHECKING:
+    from training.report import Evaluation
 
 NOTHING = "–"
 # Name, field and unit of every row of the summary.
@@ -77,6 +82,15 @@ def cell(summary: Summary, field: str, unit: str) -> tuple[str, str]:
         return number(value.value, unit) + after, ""
     ends = f"{number(value.low, unit)} to {number(value.high, unit)}"
     return number(value.value, unit) + after, ends
+
+
+def summary_rows(evaluation: "Evaluation") -> list[tuple[str, list[tuple[str, str]]]]:
+    """Return every row in which there is something to say: its name, and (value, interval) of all
+    cases, and of the clear ones if that is not the same.
+    """
+    summaries = [s for s in (evaluation.all, evaluation.clear) if s is not None]
+    rows = [(name, [cell(s, field, unit) for s in summaries]) for name, field, unit in ROWS]
+    return [(name, cells) for name, cells in rows if any(v != NOTHING for v, _ in cells)]
 
 
 def short(summary: Summary, field: str, unit: str) -> str:
