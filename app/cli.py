@@ -255,15 +255,31 @@ def phantom(
     frames: Annotated[
         int, typer.Option(min=1, max=10_000, help="Frames of each clip; 1 makes stills.")
     ] = 1,
+    renderer: Annotated[
+        str,
+        typer.Option(
+            metavar="random|physical|simus",
+            help="How pictures are made: as the network learned them, by simulated sound, or by "
+            "the slow simulator of the package pymust.",
+        ),
+    ] = "physical",
+    empty: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of clips without an endometrium.")
+    ] = 0.0,
 ) -> None:
     """Make simulated DICOM clips whose thickness is known, to test a scanner's export or this tool.
 
     For instance:  [bold]endometer phantom phantoms/ --n 20 --seed 1[/bold]
     """
+    if renderer not in ("random", "physical", "simus"):
+        raise _usage(f"--renderer {renderer!r} is none of random, physical, simus.")
+
     from data.phantom.collection import write_phantoms
 
     try:
-        rows = write_phantoms(out, n=n, seed=seed, frames=frames)
+        rows = write_phantoms(out, n=n, seed=seed, frames=frames, renderer=renderer, empty=empty)
+    except ImportError as error:
+        raise _usage(f"--renderer {renderer}: {error}") from None
     except OSError as error:
         raise _usage(f"{out} cannot be written: {error.strerror or error}.") from None
     typer.echo(f"{len(rows)} phantoms and truth.csv in {out}")

@@ -228,9 +228,18 @@ def smooth_noise(rng: Rng, shape: tuple[int, int], step: tuple[float, float]) ->
 
 
 def look(
-    grid: BeamGrid, probe: Probe, medium: Medium, points: Scatterers, rng: Rng, steer: float
-) -> Array:
-    """Return the envelope (n, m) that one transmission, steered by `steer` rad, brings back."""
+    grid: BeamGrid,
+    probe: Probe,
+    medium: Medium,
+    points: Scatterers,
+    steer: float,
+    key: tuple[int, int, int],
+) -> Complex:
+    """Return the beamformed echo (n, m) of one transmission that is steered by `steer` rad.
+
+    `key` are whole numbers that name the scene, the frame and the look: noise depends on all
+    three, what an interface looks like on the scene alone.
+    """
     wave = 4 * math.pi / probe.wavelength_mm
     size = grid.shape[0] * grid.shape[1]
     path = points.distance * math.cos(steer) + points.lateral * math.sin(steer)
@@ -242,13 +251,16 @@ def look(
     field *= 10 ** (medium.backscatter_db / 20)
     # Interfaces answer as a whole: their phase hardly changes from beam to beam.
     gain = 1 / layer_gain(grid, probe)
-    gain = gain * np.exp(1j * np.pi * smooth_noise(rng, grid.shape, (40, 14)))
+    gain = gain * np.exp(
+        1j * np.pi * smooth_noise(np.random.default_rng(key[0]), grid.shape, (40, 14))
+    )
     specular = np.sum([interface.echo(steer) for interface in medium.interfaces], axis=0)
     field += (specular * gain).astype(np.complex64)
     field *= 10 ** (-transmission_db(grid, medium.loss_db_mm, steer) / 20)
-    noise = rng.standard_normal((2, *grid.shape), np.float32) * 10 ** (medium.clutter_db / 20)
+    noise = np.random.default_rng(key).standard_normal((2, *grid.shape), np.float32)
+    noise *= 10 ** (medium.clutter_db / 20)
     field += (noise[0] + 1j * noise[1]) * np.float32(math.sqrt(0.5))
-    return np.abs(point_spread(grid, probe, field))
+    return point_spread(grid, probe, field)
 
 
 def scan_convert(grid: BeamGrid, image: Array, depth: Array, lateral: Array) -> Array:

@@ -3,33 +3,68 @@
 import csv
 from pathlib import Path
 
-from data.phantom.dicom import Phantom, make_phantom, write_dicom
+import numpy as np
 
-TRUTH_COLUMNS = ("file", "frames", "thickness_mm", "pattern", "fluid", "mm_per_px")
+from data.phantom.dicom import Phantom, Renderer, make_phantom, write_dicom, write_label
+
+TRUTH_COLUMNS = (
+    "file",
+    "frames",
+    "thickness_mm",
+    "pattern",
+    "subject",
+    "fluid",
+    "mm_per_px",
+    "renderer",
+    "label",
+)
+# Tells the draw of which clips are empty from the draw of the clips.
+_EMPTY = 1
 
 
-def truth_row(name: str, phantom: Phantom) -> dict[str, str]:
-    """Return what is true of a phantom, as the columns of `truth.csv`."""
+def truth_row(name: str, phantom: Phantom, label: str = "") -> dict[str, str]:
+    """Return what is true of a phantom, as the columns of `truth.csv`.
+
+    `name` is its file, `label` the file of its label image. Without endometrium there is no
+    thickness.
+    """
     band = phantom.scene.endometrium
     return {
         "file": name,
         "frames": str(len(phantom.frames)),
         "thickness_mm": f"{band.thickness_mm:.4f}" if band else "",
         "pattern": str(phantom.scene.pattern),
+        "subject": str(phantom.scene.subject),
         "fluid": "true" if band and band.fluid_mm > 0 else "false",
         "mm_per_px": f"{phantom.mm_per_px:.6f}",
+        "renderer": str(phantom.renderer),
+        "label": label,
     }
 
 
-def write_phantoms(out: Path, *, n: int, seed: int, frames: int = 1) -> list[dict[str, str]]:
-    """Write `n` clips and `truth.csv`; clip i depends on `seed` and i alone. Raises OSError."""
+def write_phantoms(
+    out: Path,
+    *,
+    n: int,
+    seed: int,
+    frames: int = 1,
+    renderer: str = Renderer.RANDOM,
+    empty: float = 0.0,
+) -> list[dict[str, str]]:
+    """Write `n` clips, their labels, and `truth.csv`; clip i depends on `seed` and i alone.
+
+    About a share `empty` shows no endometrium. Raises OSError, ValueError for an unknown renderer
+    and ImportError for one whose package is missing.
+    """
     out.mkdir(parents=True, exist_ok=True)
     rows = []
     for i in range(n):
-        phantom = make_phantom((seed, i), frames=frames)
-        name = f"phantom-{i + 1:04d}.dcm"
+        visible = bool(np.random.default_rng([seed, i, _EMPTY]).random() >= empty)
+        phantom = make_phantom((seed, i), frames=frames, renderer=renderer, visible=visible)
+        name, label = f"phantom-{i + 1:04d}.dcm", f"phantom-{i + 1:04d}.label.nrrd"
         write_dicom(phantom, out / name)
-        rows.append(truth_row(name, phantom))
+        write_label(phantom, out / label)
+        rows.append(truth_row(name, phantom, label))
     write_truth(out, rows)
     return rows
 

@@ -4,126 +4,108 @@ import hashlib
 import io
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from data.phantom.anatomy import Pattern, Rng, Scene, Sector
+from data.phantom.anatomy import Scene, Sector
+from data.phantom.physical import render_physical
 from data.phantom.render import Picture, Raster, render
-from data.phantom.sampling import sample_scene
+from data.phantom.testscenes import legible, legible_scene, moved, physical_scene
 
 IMAGE = "1.2.840.10008.5.1.4.1.1.6.1"
 MULTIFRAME = "1.2.840.10008.5.1.4.1.1.3.1"
 FRAME_SHAPE = (600, 800)
 # The fan's picture within the frame; outside lie header, grey bar and ruler.
 BOX_TOP, BOX_HEIGHT, BOX_LEFT, BOX_WIDTH = 60, 510, 70, 640
-# A test object must show what it is about: difference of the mean grey levels of band and
-# surroundings over the spread of the surroundings. Real ones have 0.4 to 2.4, half of them 1.5;
-# where layers and lines carry the pattern the means may be closer.
-MIN_CONTRAST = 1.2
-MIN_CONTRAST_LAYERED = 0.6
 # How far the uterus of a cine moves to either side.
 SWEEP_MM = 3.0
 
 
+class Renderer(StrEnum):
+    """How a phantom's picture is made."""
+
+    RANDOM = "random"  # renderer 1, which the network learns from
+    PHYSICAL = "physical"  # renderer 2, simulated sound
+    SIMUS = "simus"  # the slow road of renderer 2, by the package pymust
+
+
 @dataclass(frozen=True)
 class Phantom:
-    """A clip of one scene: frames uint8 (n, rows, columns) and mm per pixel of both axes."""
+    """A clip of one scene: frames uint8 (n, rows, columns) and mm per pixel of both axes.
+
+    `label` uint8 (rows, columns) is the truth of the first frame: 0 background, 1 endometrium,
+    2 fluid.
+    """
 
     scene: Scene
     frames: NDArray[np.uint8]
     mm_per_px: float
+    label: NDArray[np.uint8] | None = None
+    renderer: Renderer = Renderer.RANDOM
 
 
-def make_phantom(key: Sequence[int], thickness_mm: float | None = None, frames: int = 1) -> Phantom:
-    """Draw a legible phantom: the same arguments give the same pixels.
+def make_phantom(
+    key: Sequence[int],
+    thickness_mm: float | None = None,
+    frames: int = 1,
+    renderer: str = Renderer.RANDOM,
+    visible: bool = True,
+) -> Phantom:
+    """Draw a phantom: the same arguments give the same pixels.
 
     `key` are whole numbers that name it, such as (seed, number); `thickness_mm` None draws the
-    thickness. In a cine the uterus moves by some millimetres; the thickness stays.
+    thickness. In a cine the uterus moves by some millimetres; the thickness stays. Randomised
+    pictures are drawn again until they are legible, physical ones are taken as they come.
+    Without `visible` the clip shows no endometrium. Raises ValueError for an unknown renderer,
+    and ImportError for the slow one without its package.
     """
+    how = Renderer(renderer)
     rng = np.random.default_rng([*key])
     sweep_mm = SWEEP_MM if frames > 1 else 0.0
     while True:
-        scene = _test_scene(rng, thickness_mm, sweep_mm)
+        if how is Renderer.RANDOM and visible:
+            scene = legible_scene(rng, thickness_mm, sweep_mm)
+        else:
+            scene = physical_scene(rng, thickness_mm, sweep_mm, visible)
         raster = raster_of(scene.sector)
         look = int(rng.integers(2**31))
-        picture = _render(scene, raster, look)
-        if _legible(scene, picture):
+        picture = _render(scene, raster, look, how)
+        if how is not Renderer.RANDOM or not visible or legible(scene, picture):
             break
+    label = _label(picture)
     pictures = np.empty((frames, *FRAME_SHAPE), np.uint8)
     for i in range(frames):
         if i > 0:
             shift = sweep_mm * math.sin(2 * math.pi * i / 24)
-            picture = _render(_moved(scene, shift), raster, look)
+            picture = _render(moved(scene, shift), raster, look, how, i)
         pictures[i] = _furnish(picture, scene.sector, raster)
-    return Phantom(scene, pictures, raster.spacing_mm[0])
+    return Phantom(scene, pictures, raster.spacing_mm[0], label, how)
 
 
-def _render(scene: Scene, raster: Raster, look: int) -> Picture:
+def _render(scene: Scene, raster: Raster, look: int, renderer: Renderer, frame: int = 0) -> Picture:
     rng = np.random.default_rng(look)
-    return render(scene, raster, rng, marked=0.0, ragged_mm=0.0, wild=0.0)
+    if renderer is Renderer.RANDOM:
+        return render(scene, raster, rng, marked=0.0, ragged_mm=0.0, wild=0.0)
+    if renderer is Renderer.PHYSICAL:
+        return render_physical(scene, raster, rng, frame=frame)
+    from data.phantom.simus import render_simus
+
+    return render_simus(scene, raster, rng, frame=frame)
 
 
-def _test_scene(rng: Rng, thickness_mm: float | None, sweep_mm: float) -> Scene:
-    """Draw a scene as an endocavity preset shows it: the whole endometrium lies within the fan,
-    also when it moves sideways by `sweep_mm`.
-    """
-    while True:
-        scene = sample_scene(rng, visible=1.0, thickness_mm=thickness_mm)
-        radius, half_angle = rng.uniform(10, 13), math.radians(rng.uniform(55, 72))
-        scene = replace(scene, sector=Sector(radius, half_angle, rng.uniform(50, 75)))
-        band = scene.endometrium
-        if band is None or scene.pattern is Pattern.ISOECHOIC:
-            continue
-        margin = 0.5 * band.thickness_mm + band.fluid_mm / 2 + 2
-        ends = [
-            band.frame.point(s, d)
-            for s in (-band.length_mm / 2, 0.0, band.length_mm / 2)
-            for d in (-margin, margin)
-        ]
-        depth, lateral = (np.tile(axis, 2) for axis in zip(*ends, strict=True))
-        lateral = lateral + np.repeat([-sweep_mm, sweep_mm], len(ends))
-        distance, angle = scene.sector.polar(depth, lateral)
-        if (
-            distance.min() > 4
-            and distance.max() < scene.sector.depth_mm - 3
-            and np.abs(angle).max() < scene.sector.half_angle - 0.08
-        ):
-            return scene
-
-
-def _legible(scene: Scene, picture: Picture) -> bool:
-    """Tell whether band and surroundings differ enough, and are neither black nor white."""
-    from scipy import ndimage
-
-    band = picture.labels[1] > 0.5
-    ring = ndimage.binary_dilation(band, iterations=20) & (picture.labels[3] > 0.5)
-    if not band.any() or not ring.any():
-        return False
-    inside, around = float(picture.luma[band].mean()), float(picture.luma[ring].mean())
-    contrast = abs(inside - around) / max(float(picture.luma[ring].std()), 1.0)
-    layered = scene.pattern in (Pattern.THREE_LAYER, Pattern.LINE_IN_BAND)
-    wanted = MIN_CONTRAST_LAYERED if layered else MIN_CONTRAST
-    return contrast >= wanted and 25 < around < 150 and 25 < inside < 235
-
-
-def _moved(scene: Scene, shift_mm: float) -> Scene:
-    """Shift uterus and endometrium sideways, as a small sweep of the probe does."""
-    if scene.uterus is None or scene.endometrium is None:
-        return scene
-
-    def at(centre: tuple[float, float]) -> tuple[float, float]:
-        return centre[0], centre[1] + shift_mm
-
-    uterus = replace(
-        scene.uterus, frame=replace(scene.uterus.frame, centre=at(scene.uterus.frame.centre))
-    )
-    band = scene.endometrium
-    band = replace(band, frame=replace(band.frame, centre=at(band.frame.centre)))
-    return replace(scene, uterus=uterus, endometrium=band)
+def _label(picture: Picture) -> NDArray[np.uint8]:
+    """Return the truth in frame pixels: a pixel belongs to what fills half of it or more."""
+    band, fluid = picture.labels[1], picture.labels[2]
+    label = np.zeros(FRAME_SHAPE, np.uint8)
+    box = label[BOX_TOP : BOX_TOP + BOX_HEIGHT, BOX_LEFT : BOX_LEFT + BOX_WIDTH]
+    box[band + fluid >= 0.5] = 1
+    box[(fluid >= band) & (band + fluid >= 0.5)] = 2
+    return label
 
 
 def raster_of(sector: Sector) -> Raster:
@@ -199,6 +181,17 @@ def write_dicom(phantom: Phantom, path: Path) -> None:
     ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID
     ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
     ds.save_as(path, enforce_file_format=True)
+
+
+def write_label(phantom: Phantom, path: Path) -> None:
+    """Write the truth of the first frame as an image with its mm per pixel (NRRD, NIfTI, MHA)."""
+    import SimpleITK as sitk  # noqa: N813 - what its own documentation calls it
+
+    if phantom.label is None:
+        raise ValueError("this phantom has no label")
+    image = sitk.GetImageFromArray(phantom.label)
+    image.SetSpacing((phantom.mm_per_px, phantom.mm_per_px))
+    sitk.WriteImage(image, str(path), useCompression=True)
 
 
 def _region(mm_per_px: float) -> "object":

@@ -77,11 +77,10 @@ def envelope(scene: Scene, grid: BeamGrid, probe: Probe, rng: Rng, frame: int = 
     widest = rng.uniform(0.1, 0.22)
     seed = int(rng.integers(2**31))
     points = scatterers(grid, seed, PER_MM2, frame)
-    noise = np.random.default_rng([seed, frame])
-    steers = np.linspace(-widest, widest, looks)
-    total = sum(look(grid, probe, medium, points, noise, float(steer)) for steer in steers)
-    mean: Array = np.asarray(total) / looks
-    return mean
+    total = np.zeros(grid.shape, np.float32)
+    for i, steer in enumerate(np.linspace(-widest, widest, looks)):
+        total += np.abs(look(grid, probe, medium, points, float(steer), (seed, frame, i)))
+    return total / looks
 
 
 def scene_labels(scene: Scene, raster: Raster) -> Array:

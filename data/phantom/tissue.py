@@ -164,10 +164,12 @@ def _uterus(painting: Painting, uterus: Uterus, rng: Rng) -> None:
     painting.mirror(inside, rng.uniform(4, 15) + 3 * along, rng.uniform(0.25, 0.5), 0.25)
     layer = np.exp(-((np.minimum(inside, 0) / rng.uniform(1.0, 3.0)) ** 2)) * (inside < 0)
     painting.db = painting.db + rng.uniform(0, 5) * layer
-    painting.graze(inside, rng.uniform(0, 8))
+    painting.graze(inside, rng.uniform(0, 5))
 
 
-def _structure(painting: Painting, structure: Structure, rng: Rng) -> None:
+def _structure(painting: Painting, structure: Structure, seeds: Rng) -> None:
+    # A generator of its own: a structure that moves must not change what is drawn after it.
+    rng = np.random.default_rng(seeds.integers(2**63))
     echo, loss, wall = (float(rng.uniform(*each)) for each in CONTENTS[structure.kind])
     kind, grid = structure.kind, painting.grid
     inside = structure.inside(grid.depth, grid.lateral)
@@ -194,7 +196,7 @@ def _structure(painting: Painting, structure: Structure, rng: Rng) -> None:
     painting.loss += loss * cover * (length < LONGEST_MM)
     rough = rng.uniform(0.6, 1.0) if kind is Kind.BOWEL_GAS else rng.uniform(0.25, 0.6)
     painting.mirror(inside, wall, rough)
-    painting.graze(inside, rng.uniform(0, 12) if kind is not Kind.VESSEL else 0.0)
+    painting.graze(inside, rng.uniform(0, 8) if kind is not Kind.VESSEL else 0.0)
 
 
 def _endometrium(painting: Painting, band: Endometrium, pattern: Pattern, rng: Rng) -> None:

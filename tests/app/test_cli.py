@@ -380,6 +380,8 @@ def test_phantoms_and_their_truth(tmp_path):
     assert done.returncode == 0, done.stderr
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
         "phantom-0001.dcm",
+        "phantom-0001.label.nrrd",
         "phantom-0002.dcm",
+        "phantom-0002.label.nrrd",
         "truth.csv",
     ]
