@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-# Sub-pixels along each axis; fewer where an outline spans a very large frame.
-FINE = 5
+# Sub-pixels along each axis; fewer where an outline spans a very large frame. Even, so that none
+# lies on an edge that runs through pixel centres or between pixels.
+FINE = 8
 MAX_SUBPIXELS = 40_000_000
 
 

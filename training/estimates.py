@@ -12,7 +12,7 @@ Array = NDArray[np.float64]
 # Standard normal quantile of a two-sided 95 % interval.
 Z = 1.959963984540054
 # Bootstrap: samples, and the number of patients below which no interval is given.
-SAMPLES, FEWEST = 2000, 8
+SAMPLES, FEWEST = 1000, 8
 
 
 @dataclass(frozen=True)
