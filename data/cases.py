@@ -8,29 +8,26 @@ A folder holds one of three tables, each a file beside the images:
 """
 
 import csv
-import json
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from data.fields import CasesError, inside, items, pair, positive, short, text_of
 from data.raster import coverage
 from imaging.clip import Clip, ClipError
 from imaging.mask import MEANING, MaskError, read_mask
+
+__all__ = ["Case", "CasesError", "read_cases"]
 
 Spacing = tuple[float, float]
 TRUTH, OUTLINES, DATALIST = "truth.csv", "labels.json", "dataset.json"
 # Corners of an outline farther out than this are garbage; no frame has as many pixels in a row.
 FARTHEST_PX = 100_000.0
 THICKEST_MM = 100.0
-
-
-class CasesError(Exception):
-    """A truth cannot be used; the message says which file and field, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +120,7 @@ def _read_truth(folder: Path) -> list[Case]:
         where = f"{table}, line {number}"
         values = {name: text or "" for name, text in row.items() if isinstance(name, str)}
         text = values["thickness_mm"].strip()
-        true_mm = _number(text, f"{where}, thickness_mm", THICKEST_MM) if text else None
+        true_mm = positive(text, f"{where}, thickness_mm", THICKEST_MM) if text else None
         groups = {
             "pattern": values.get("pattern"),
             "view": values.get("subject"),
@@ -134,13 +131,13 @@ def _read_truth(folder: Path) -> list[Case]:
         cases.append(
             Case(
                 name=values["file"],
-                path=_inside(folder, values["file"], f"{where}, file"),
+                path=inside(folder, values["file"], f"{where}, file"),
                 spacing_mm=None,  # a phantom is a DICOM file with a scale of its own
                 visible=true_mm is not None,
                 true_mm=true_mm,
                 families={name: group for name, group in groups.items() if group},
                 patient=values["file"],
-                label=_inside(folder, label, f"{where}, label") if label else None,
+                label=inside(folder, label, f"{where}, label") if label else None,
             )
         )
     return cases
@@ -149,8 +146,8 @@ def _read_truth(folder: Path) -> list[Case]:
 def _read_outlines(folder: Path) -> list[Case]:
     table = folder / OUTLINES
     cases = []
-    for where, item in _items(table, "labels"):
-        name = _text(item, "file", where)
+    for where, item in items(table, "labels"):
+        name = text_of(item, "file", where)
         visible = item.get("visible")
         if not isinstance(visible, bool):
             raise CasesError(f"{where}, visible is {visible!r}; it must be true or false.")
@@ -160,12 +157,12 @@ def _read_outlines(folder: Path) -> list[Case]:
         cases.append(
             Case(
                 name=name,
-                path=_inside(folder, name, f"{where}, file"),
+                path=inside(folder, name, f"{where}, file"),
                 spacing_mm=None if scale is None else _outline_scale(scale, where),
                 visible=visible,
-                true_mm=_number(thickness, at, THICKEST_MM) if stated else None,
+                true_mm=positive(thickness, at, THICKEST_MM) if stated else None,
                 families=_families(item, where, ("pattern", "view", "confidence")),
-                patient=_text(item, "group", where, default=name),
+                patient=text_of(item, "group", where, default=name),
                 polygon=_polygon(item.get("polygon"), f"{where}, polygon") if visible else None,
             )
         )
@@ -175,79 +172,34 @@ def _read_outlines(folder: Path) -> list[Case]:
 def _read_datalist(folder: Path) -> list[Case]:
     table = folder / DATALIST
     cases = []
-    for where, item in _items(table, "items"):
-        name = _text(item, "image", where)
-        label = _inside(folder, _text(item, "label", where), f"{where}, label")
+    for where, item in items(table, "items"):
+        name = text_of(item, "image", where)
+        label = inside(folder, text_of(item, "label", where), f"{where}, label")
         scale = item.get("spacing")
         cases.append(
             Case(
                 name=name,
-                path=_inside(folder, name, f"{where}, image"),
-                spacing_mm=None if scale is None else _pair(scale, f"{where}, spacing"),
+                path=inside(folder, name, f"{where}, image"),
+                spacing_mm=None if scale is None else pair(scale, f"{where}, spacing"),
                 visible=_shows_something(label),
                 true_mm=None,
                 families=_families(item, where, ("pattern", "view", "source")),
-                patient=_text(item, "patient", where, default=name),
+                patient=text_of(item, "patient", where, default=name),
                 label=label,
             )
         )
     return cases
 
 
-def _items(table: Path, key: str) -> list[tuple[str, dict[str, Any]]]:
-    """Return the entries of a list in a JSON file, each with where it stands."""
-    try:
-        content = json.loads(table.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise CasesError(f"{table} cannot be read as JSON: {error}.") from None
-    entries = content.get(key) if isinstance(content, dict) else None
-    if not isinstance(entries, list):
-        raise CasesError(f'{table} has no list {key!r}; it must be {{"{key}": [...]}}.')
-    found = []
-    for number, entry in enumerate(entries, 1):
-        if not isinstance(entry, dict):
-            raise CasesError(f"{table}, {key} entry {number} is no object but {_short(entry)}.")
-        found.append((f"{table}, {key} entry {number}", entry))
-    return found
-
-
-def _text(item: dict[str, Any], key: str, where: str, default: str | None = None) -> str:
-    value = item.get(key)
-    if value is None and default is not None:
-        return default
-    if not isinstance(value, str) or not value.strip():
-        raise CasesError(f"{where}, {key} is {_short(value)}; it must be a text.")
-    return value
-
-
 def _families(item: dict[str, Any], where: str, names: tuple[str, ...]) -> dict[str, str]:
-    return {name: _text(item, name, where) for name in names if item.get(name) is not None}
-
-
-def _number(value: object, where: str, most: float) -> float:
-    """Return a positive number up to `most`. JSON and float() know NaN and Infinity, too."""
-    try:
-        number = float(value) if isinstance(value, str | int | float) else math.nan
-    except (ValueError, OverflowError):
-        number = math.nan
-    if isinstance(value, bool) or not 0 < number <= most:
-        raise CasesError(
-            f"{where} is {_short(value)}; it must be a number above 0, at most {most:g}."
-        )
-    return number
-
-
-def _pair(value: object, where: str) -> Spacing:
-    if not isinstance(value, list) or len(value) != 2:
-        raise CasesError(f"{where} is {_short(value)}; it must be [row, column] in mm per pixel.")
-    return _number(value[0], where, 10.0), _number(value[1], where, 10.0)
+    return {name: text_of(item, name, where) for name in names if item.get(name) is not None}
 
 
 def _outline_scale(value: object, where: str) -> Spacing:
     names = ("mm_per_px_y", "mm_per_px_x_est")
     if not isinstance(value, dict):
-        raise CasesError(f"{where}, calibration is {_short(value)}; it must be an object.")
-    row, column = (_number(value.get(name), f"{where}, {name}", 10.0) for name in names)
+        raise CasesError(f"{where}, calibration is {short(value)}; it must be an object.")
+    row, column = (positive(value.get(name), f"{where}, {name}", 10.0) for name in names)
     return row, column
 
 
@@ -255,7 +207,7 @@ def _polygon(value: object, where: str) -> tuple[tuple[float, float], ...]:
     """Return corners (row, column) of a list of [x, y]."""
     if not isinstance(value, list) or len(value) < 3:
         raise CasesError(
-            f"{where} is {_short(value)}; an outline is a list of three or more [x, y]. Where "
+            f"{where} is {short(value)}; an outline is a list of three or more [x, y]. Where "
             "nothing can be outlined, set visible to false."
         )
     corners = []
@@ -266,25 +218,9 @@ def _polygon(value: object, where: str) -> tuple[tuple[float, float], ...]:
             or any(isinstance(c, bool) or not isinstance(c, int | float) for c in point)
             or not all(-FARTHEST_PX < c < FARTHEST_PX for c in point)  # false for NaN, too
         ):
-            raise CasesError(f"{where} has the corner {_short(point)}; it must be [x, y] in pixels")
+            raise CasesError(f"{where} has the corner {short(point)}; it must be [x, y] in pixels")
         corners.append((float(point[1]), float(point[0])))
     return tuple(corners)
-
-
-def _inside(folder: Path, name: str, where: str) -> Path:
-    """Return a file of the folder. A table from elsewhere must not reach for other files."""
-    posix, windows = PurePosixPath(name), PureWindowsPath(name)
-    leaves = posix.is_absolute() or windows.drive or windows.root or ".." in windows.parts
-    if not name or leaves or "\0" in name:
-        raise CasesError(
-            f"{where} is {_short(name)}; it must be a path below {folder}, without '..'."
-        )
-    return folder / name
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _shows_something(label: Path) -> bool:
