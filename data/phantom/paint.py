@@ -171,6 +171,13 @@ def uterus(rng: Rng, grey: Array, wall: Array, at: Place, scene: Scene, look: Lo
     square = np.clip(facing, 0, 1) ** rng.uniform(0, 6)
     if rng.random() < 0.7:
         grey = grey + rng.uniform(0, 0.4) * square * ridge(wall, rng.uniform(0.4, 1.6))
+    # Serosa and what lies along it: bright, short, parallel to the wall, and no endometrium.
+    for _ in range(rng.integers(0, 4)):
+        middle = rng.uniform(-0.5, 0.5) * body_of.long_mm
+        fade = edge(rng.uniform(2, 0.4 * body_of.long_mm) - np.abs(s - middle), 5.0)
+        fade = fade * (d > 0 if rng.random() < 0.7 else d < 0)
+        beyond = ridge(wall + rng.uniform(0, 8), log_uniform(rng, 0.4, 3))
+        grey = grey + log_uniform(rng, 0.05, 0.5) * fade * beyond
     if rng.random() < 0.5:  # bright tissue behind it
         far = edge(at.depth - body_of.frame.centre[0], 8.0) * (wall < 0)
         grey = grey + rng.uniform(0.02, 0.35) * far * ridge(wall, rng.uniform(2, 15))
@@ -209,6 +216,9 @@ def _pattern(rng: Rng, scene: Scene, soft: Array, core: Array, inside: Array, lo
             add = add + rng.uniform(-0.15, 0.25) * middle
         if rng.random() < 0.3:  # the centre differs gradually from the edge
             add = add + rng.uniform(-0.15, 0.2) * soft * np.exp(-core / rng.uniform(0.5, 3))
+        if rng.random() < 0.4:  # coarse texture of its own
+            cells = int(rng.integers(15, 45))
+            add = add + rng.uniform(0, 0.1) * smooth_field(rng, soft.shape, cells) * soft
         if rng.random() < 0.15:  # bright rims without a line
             add = add + rng.uniform(0, 0.2) * ridge(inside - 0.4, 0.5)
         return add
