@@ -51,12 +51,12 @@ def sample_probe(rng: Rng, depth_mm: float) -> Probe:
     """Draw an endocavity probe; its speckle is that of real images (0.6-0.9 x 1.0-2.4 mm)."""
     return Probe(
         frequency_mhz=float(rng.uniform(5.0, 8.0)),
-        pulse_sd_mm=float(rng.uniform(0.17, 0.27)),
-        f_number=float(rng.uniform(2.0, 3.5)),
+        pulse_sd_mm=float(rng.uniform(0.11, 0.21)),
+        f_number=float(rng.uniform(1.5, 2.7)),
         aperture_mm=float(rng.uniform(9, 14)),
         focus_mm=float(rng.uniform(0.3, 0.6) * depth_mm),
         zone_mm=float(rng.uniform(20, 45)),
-        aberration=float(rng.uniform(1.3, 2.3)),
+        aberration=float(rng.uniform(1.3, 2.2)),
     )
 
 
@@ -66,7 +66,7 @@ def sample_display(rng: Rng) -> Display:
         range_db=float(rng.uniform(50, 80)),
         myometrium=float(rng.uniform(55, 105)),
         gamma=float(rng.uniform(0.9, 1.15)),
-        smooth=(float(rng.uniform(0.3, 1.6)), float(rng.uniform(0.3, 1.4))),
+        smooth=(float(rng.uniform(0.3, 1.3)), float(rng.uniform(0.3, 1.3))),
     )
 
 

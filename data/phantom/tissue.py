@@ -154,9 +154,9 @@ def _uterus(painting: Painting, uterus: Uterus, rng: Rng) -> None:
     # No wall is an ellipse.
     inside = inside + rng.uniform(0.2, 0.9) * smooth_noise(rng, painting.grid.shape, (50, 25))
     s, d = uterus.frame.local(depth, lateral)
-    db = rng.uniform(0.8, 2.2) * texture(rng, s, d, (rng.uniform(8, 16), rng.uniform(6, 12)))
+    db = rng.uniform(0.8, 2.8) * texture(rng, s, d, (rng.uniform(8, 16), rng.uniform(6, 12)))
     fine = (rng.uniform(3, 7), rng.uniform(0.5, 1.0))
-    db = db + rng.uniform(0.3, 1.4) * texture(rng, s, 0.5 * d - 0.5 * inside * np.sign(d), fine)
+    db = db + rng.uniform(0.4, 1.8) * texture(rng, s, 0.5 * d - 0.5 * inside * np.sign(d), fine)
     # The outermost myometrium is often a little darker or brighter than the rest.
     db = db + rng.normal(0, 1.2) * np.exp(-np.maximum(inside, 0) / rng.uniform(2, 6))
     painting.fill(inside, db, rng.uniform(0.5, 2.5))
@@ -226,7 +226,7 @@ def _endometrium(painting: Painting, band: Endometrium, pattern: Pattern, rng: R
     elif pattern is Pattern.ISOECHOIC:
         painting.fill(inside, around + 0.5 * own + rng.uniform(-0.7, 0.9))
     elif pattern is Pattern.THIN_LINE:
-        painting.fill(inside, base + rng.uniform(6.5, 13))
+        painting.fill(inside, base + rng.uniform(4.5, 11.5))
     else:
         painting.fill(inside, base + rng.uniform(2.5, 5.5))
     gaps = texture(rng, s, d * 0, (rng.uniform(1.5, 4), 1))
@@ -274,7 +274,7 @@ def _machine(painting: Painting, scene: Scene, rng: Rng) -> None:
         painting.mirror(wall, level, 0.6, 0.3)
     drift = smooth_noise(rng, (grid.shape[0], 4), (grid.shape[0] / 4, 4))[:, :1]
     painting.db = painting.db + rng.uniform(0.3, 1.8) * drift
-    painting.db = painting.db + rng.uniform(0.3, 2.0) * smooth_noise(rng, grid.shape, (160, 60))
+    painting.db = painting.db + rng.uniform(0.5, 2.8) * smooth_noise(rng, grid.shape, (160, 60))
     # Where the echoes have faded, the gain over depth turns up noise.
     reach = rng.uniform(0.6, 1.3) * span if not silent else rng.uniform(0.1, 0.5) * span
     noise = rng.uniform(-34, -22) + rng.uniform(0.15, 0.5) * np.maximum(distance - reach, 0)
