@@ -356,6 +356,55 @@ def evaluate(
 
 
 @app.command()
+def train(
+    config: Annotated[
+        Path, typer.Argument(metavar="CONFIG", help="TOML file; docs/training.md has its fields.")
+    ],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="Folder of the run, made if it is not there.")
+    ],
+    start: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER|default",
+            help="Begin from the weights of a run or a bundle; `default` is the shipped one.",
+        ),
+    ] = None,
+) -> None:
+    """Train the network on phantoms, on annotated images of your own, or on both.
+
+    For instance:  [bold]endometer train training/finetune.toml runs/mine --start default[/bold]
+
+    The same command goes on with a run that was interrupted. Exit status: 0 the run is at its end,
+    1 it ended early (130 if you interrupted it), 2 wrong usage. Needs the extra packages of
+    training: pip install 'endometer[train]'.
+    """
+    try:
+        from training.checkpoint import RunError
+        from training.config import ConfigError, read_config
+        from training.train import train as run
+    except ImportError as error:
+        raise _usage(
+            f"training needs packages that are missing ({error}): pip install 'endometer[train]'"
+        ) from None
+    from app.training import watching
+    from data.cases import CasesError
+
+    try:
+        with watching(sys.stderr) as watch:
+            checkpoint = run(read_config(config), out, start, watch)
+    except (CasesError, ConfigError, RunError) as error:
+        raise _usage(str(error)) from None
+    except OSError as error:
+        raise _end(
+            f"{error.filename or out} cannot be written: {error.strerror or error}."
+        ) from None
+    except KeyboardInterrupt:
+        raise _end(f"interrupted. The same command goes on with {out}.", INTERRUPTED) from None
+    typer.echo(f"{checkpoint} has the trained weights.")
+
+
+@app.command()
 def demo(
     out: Annotated[Path, typer.Argument(help="Folder for the clips and the results.")],
 ) -> None:

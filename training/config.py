@@ -1,58 +1,257 @@
-"""The training configuration: one TOML file, one frozen dataclass."""
+"""The training configuration: one TOML file, checked field by field.
 
+`python -m training.config` prints the table of fields in docs/training.md.
+"""
+
+import sys
 import tomllib
-from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from training.config_words import explain, reference
+
+# A bundle's grid is a multiple of this, whatever the depth of its network (models.bundle).
+GRID_MULTIPLE = 16
 
 
-@dataclass(frozen=True)
-class Config:
+class ConfigError(ValueError):
+    """A configuration cannot be used; the message names file, field and remedy, a line for each."""
+
+
+class _Table(BaseModel):
+    """What all tables have in common: no unknown fields, no guessing of types, no changes later."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+def _share(value: Any) -> Any:
+    return float(value) if isinstance(value, bool) else value
+
+
+class Data(_Table):
+    """[data]: what the network learns from."""
+
+    phantoms: Annotated[float, BeforeValidator(_share)] = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="Share of simulated pictures in what the network sees; the rest comes from "
+        "`datasets`. true is 1, false is 0.",
+    )
+    datasets: Annotated[tuple[str, ...], Field(strict=False)] = Field(
+        default=(),
+        description="Folders of annotated images (dataset.json, labels.json or truth.csv), "
+        "relative to the configuration file.",
+    )
+    validation: float | str = Field(
+        default=0.2,
+        description="Share (0 to 0.9) of the patients of `datasets` kept aside to validate on, or "
+        "the folder of a data set of its own, relative to the configuration file.",
+    )
+
+    @model_validator(mode="after")
+    def _agree(self) -> "Data":
+        if isinstance(self.validation, float) and not 0 <= self.validation <= 0.9:
+            raise ValueError(f"validation = {self.validation:g} is no share from 0 to 0.9")
+        if self.datasets and self.phantoms == 1:
+            raise ValueError(
+                "datasets would never be seen with phantoms = 1; set phantoms to the share of "
+                "simulated pictures, for instance 0.5, or to false"
+            )
+        if not self.datasets and self.phantoms < 1:
+            raise ValueError(
+                f"phantoms = {self.phantoms:g} leaves room for real images, but there are none; "
+                "name their folders in datasets, or set phantoms to true"
+            )
+        return self
+
+
+class Network(_Table):
+    """[network]: the U-Net and the grid it sees."""
+
+    grid_size: int = Field(
+        default=256,
+        ge=32,
+        le=2048,
+        description="Side of the network grid in pixels: a multiple of 16, and of "
+        "2^(levels - 1) so that every level halves it.",
+    )
+    mm_per_px: float = Field(
+        default=0.3, ge=0.02, le=5, description="Millimetres per pixel of the network grid."
+    )
+    channels: Annotated[tuple[Annotated[int, Field(ge=1, le=4096)], ...], Field(strict=False)] = (
+        Field(
+            default=(16, 32, 64, 128, 192, 192),
+            min_length=2,
+            max_length=8,
+            description="Feature channels of the U-Net's levels, finest first.",
+        )
+    )
+
+    @model_validator(mode="after")
+    def _halves(self) -> "Network":
+        multiple = max(GRID_MULTIPLE, 2 ** (len(self.channels) - 1))
+        if self.grid_size % multiple:
+            raise ValueError(
+                f"grid_size = {self.grid_size} is no multiple of {multiple}, which a network of "
+                f"{len(self.channels)} levels needs; the next one is "
+                f"{-(-self.grid_size // multiple) * multiple}"
+            )
+        return self
+
+
+class Optimiser(_Table):
+    """[optimiser]: AdamW (Loshchilov and Hutter, ICLR 2019) and its schedule."""
+
+    learning_rate: float = Field(
+        default=0.002,
+        gt=0,
+        le=1,
+        description="Highest learning rate, reached after 2 % of the steps.",
+    )
+    decay: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="Share of the steps, at the end, over which the learning rate falls to zero "
+        "along half a cosine; 0 keeps it.",
+    )
+    average_decay: float = Field(
+        default=0.998,
+        ge=0,
+        lt=1,
+        description="Decay per step of the running average of the weights, which is what is "
+        "validated and shipped.",
+    )
+
+
+class Loss(_Table):
+    """[loss]: what is made small; see training.losses."""
+
+    dice_weight: float = Field(
+        default=1.0, ge=0, le=1000, description="Weight of the soft Dice loss."
+    )
+    cross_entropy_weight: float = Field(
+        default=2.0, ge=0, le=1000, description="Weight of the cross-entropy."
+    )
+    boundary_weight: float = Field(
+        default=0.0,
+        ge=0,
+        le=1000,
+        description="Weight of the boundary loss: mean over pixels of distance to the true outline "
+        "(mm, at most 5) times error of the probability. It is small: 10 makes it matter.",
+    )
+    endometrium_weight: float = Field(
+        default=1.0,
+        gt=0,
+        le=100,
+        description="Weight of the endometrium among the labels. Above 1 the network finds it "
+        "sooner and draws it too thick, so the last stage of a recipe has 1.",
+    )
+
+    @model_validator(mode="after")
+    def _something(self) -> "Loss":
+        if not (self.dice_weight or self.cross_entropy_weight):
+            raise ValueError(
+                "dice_weight and cross_entropy_weight are both 0; one of them has to teach "
+                "which label is which"
+            )
+        return self
+
+
+class Run(_Table):
+    """[run]: how it is computed, validated and kept."""
+
+    selection: Literal["last", "thickness"] = Field(
+        default="last",
+        description="Which averaged weights the run is for: the last, or those with the smallest "
+        "thickness error on the validation images.",
+    )
+    refused_mm: float = Field(
+        default=1.5,
+        gt=0,
+        le=100,
+        description="Error in mm that a validation image counts for where nothing was measured on "
+        "its endometrium, or something where there is none.",
+    )
+    validate_every: int = Field(default=500, ge=1, description="Steps between validations.")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto",
+        description="Of the network's arithmetic in training; auto is bfloat16 on CUDA devices "
+        "only, because many CPUs merely emulate it.",
+    )
+    compile: bool = Field(
+        default=False,
+        description="Compile the network: a fifth faster on CPUs, needs a C++ compiler; the same "
+        "results but for rounding.",
+    )
+    workers: int = Field(default=1, ge=0, le=256, description="Processes that prepare pictures.")
+    checkpoint_every: int = Field(default=200, ge=1, description="Steps between checkpoints.")
+    picture_every: int = Field(
+        default=1000, ge=1, description="Steps between pictures in TensorBoard."
+    )
+
+
+# What may differ between two parts of one run: it changes no number.
+FREE = frozenset({"data.datasets", "run.workers", "run.checkpoint_every", "run.picture_every"})
+
+
+class Config(_Table):
     """Everything that decides what a training run produces."""
 
-    seed: int
-    """Of the pictures and of the network's first weights."""
-    steps: int
-    """Batches in the whole run."""
-    batch: int
-    """Pictures in a batch, each seen once."""
-    learning_rate: float
-    """Highest learning rate (AdamW), reached after the first 2 % of the steps."""
-    decay: float
-    """Share of the steps, at the end, over which the learning rate falls to zero; 0 keeps it."""
-    grid_size: int
-    """Side of the network grid in pixels; a multiple of 16."""
-    mm_per_px: float
-    """Millimetres per pixel of the network grid."""
-    channels: tuple[int, ...]
-    """Feature channels of the U-Net's levels."""
-    endometrium_weight: float
-    """Weight of the endometrium in the loss. Above 1 the network finds it sooner and draws it too
-    thick, so the last stage of a recipe has 1."""
-    average_decay: float
-    """Decay of the running average of the weights, which is what is shipped."""
-    workers: int
-    """Processes that draw pictures."""
-    compile: bool
-    """Compile the network: a fifth faster on CPUs, needs a C++ compiler; same results but for
-    rounding."""
-    checkpoint_every: int
-    """Steps between checkpoints."""
+    seed: int = Field(
+        default=1,
+        ge=0,
+        lt=2**32,
+        description="Of the first weights, the pictures, their augmentation and the split.",
+    )
+    steps: int = Field(ge=1, le=100_000_000, description="Batches in the whole run.")
+    batch: int = Field(default=8, ge=1, le=4096, description="Pictures in a batch.")
+    data: Data = Data()
+    network: Network = Network()
+    optimiser: Optimiser = Optimiser()
+    loss: Loss = Loss()
+    run: Run = Run()
+
+    @model_validator(mode="after")
+    def _selects(self) -> "Config":
+        named = isinstance(self.data.validation, str)
+        aside = bool(self.data.datasets) and self.data.validation != 0
+        if self.run.selection == "thickness" and not (named or aside):
+            raise ValueError(
+                'run.selection = "thickness" needs validation images; set data.validation to a '
+                'share of the patients of data.datasets, or to a folder, or run.selection to "last"'
+            )
+        return self
 
 
 def read_config(path: Path) -> Config:
-    """Read a TOML configuration. Raises ValueError naming unknown, missing or mistyped keys."""
-    with path.open("rb") as file:
-        values = tomllib.load(file)
-    known = {field.name: field.type for field in fields(Config)}
-    unknown, missing = values.keys() - known.keys(), known.keys() - values.keys()
-    if unknown or missing:
-        raise ValueError(
-            f"{path}: unknown keys {sorted(unknown)}, missing keys {sorted(missing)}; "
-            f"a configuration has exactly {sorted(known)}"
+    """Read a TOML configuration; folders in it become relative to its own.
+
+    Raises ConfigError with a line for every wrong field.
+    """
+    try:
+        with path.open("rb") as file:
+            values = tomllib.load(file)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror or error}.") from None
+    except ValueError as error:  # wrong syntax, or no UTF-8
+        raise ConfigError(f"{path} is no TOML file: {error}.") from None
+    try:
+        config = Config.model_validate(values)
+    except ValidationError as error:
+        lines = dict.fromkeys(
+            explain(Config, fault["loc"], dict(fault)) for fault in error.errors()
         )
-    for name, value in values.items():
-        wanted = {int: "int", float: "int float", bool: "bool"}.get(known[name], "list")  # type: ignore[arg-type]
-        if type(value).__name__ not in wanted.split():
-            raise ValueError(f"{path}: {name} = {value!r} is not of type {known[name]}")
-    values["channels"] = tuple(values["channels"])
-    return Config(**values)
+        raise ConfigError("\n".join(f"{path}: {line}" for line in lines)) from None
+    data, here = config.data, path.parent
+    folders: dict[str, Any] = {"datasets": tuple(str(here / name) for name in data.datasets)}
+    if isinstance(data.validation, str):
+        folders["validation"] = str(here / data.validation)
+    return config.model_copy(update={"data": data.model_copy(update=folders)})
+
+
+if __name__ == "__main__":
+    sys.stdout.write(reference(Config))

@@ -10,8 +10,8 @@ from safetensors.torch import save_file
 from models.bundle import CARD, EXPORT, NORMALISATION, WEIGHTS, IntervalTable, file_sha256
 from models.network import Architecture, build_network
 from models.runtime import import_openvino
+from training.checkpoint import averaged_weights
 from training.config import Config
-from training.train import averaged_weights
 
 # Until intervals are calibrated a bundle must not look precise.
 UNCALIBRATED = IntervalTable(0.9, (float("inf"),), (20.0,))
@@ -73,17 +73,17 @@ def export(
     the endometrium's logit. Returns the card's fields for `write_card`.
     """
     out.mkdir(parents=True, exist_ok=True)
-    architecture = Architecture.halving(config.channels)
+    architecture = Architecture.halving(config.network.channels)
     weights = shifted(averaged_weights(checkpoint), labels.index("endometrium"), shift)
     weights = half_precision(weights)
     save_file(weights, out / WEIGHTS)
     network = build_network(architecture, len(labels))
     network.load_state_dict({name: value.float() for name, value in weights.items()})
 
-    graph = out / "network.onnx"
+    graph, size = out / "network.onnx", config.network.grid_size
     torch.onnx.export(
         _Probabilities(network).eval(),
-        (torch.zeros(1, 1, config.grid_size, config.grid_size),),
+        (torch.zeros(1, 1, size, size),),
         graph,
         input_names=["pixels"],
         output_names=["probabilities"],
@@ -104,7 +104,7 @@ def export(
             "norm": "INSTANCE",
         },
         "labels": list(labels),
-        "grid": {"size": config.grid_size, "mm_per_px": config.mm_per_px},
+        "grid": {"size": size, "mm_per_px": config.network.mm_per_px},
         "normalisation": NORMALISATION,
         "endometrium_logit_shift": -shift,
     }

@@ -1,0 +1,153 @@
+"""The pictures of a run, numbered: picture i is the same whoever asks for it, and when.
+
+Every random draw is keyed by the seed and the picture's number, so that a run that goes on after a
+kill sees what an unbroken one would have seen, with any number of workers.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from monai.transforms import (
+    Compose,
+    RandAdjustContrastd,
+    RandAffined,
+    RandFlipd,
+    RandGaussianNoised,
+    RandGaussianSmoothd,
+)
+from torch.utils.data import DataLoader, Dataset
+
+from data.phantom.render import LABELS
+from data.phantom.stream import sample
+from imaging.grid import GridSpec, normalise
+from training.config import Config
+from training.items import Item
+from training.losses import outline_distance
+
+# Keys of the draws, so that no two of them are the same numbers.
+_ORDER, _CHANGE = 1, 2
+
+
+class Batch(NamedTuple):
+    """Pictures for the network, or one of them without the first axis.
+
+    `pixels` float32 (batch, 1, n, n); `labels` float32 (batch, labels, n, n), area shares; `known`
+    bool (batch, labels); `distance` float32 (batch, n, n), mm from the outline of endometrium with
+    fluid, zeros where no loss asks for it.
+    """
+
+    pixels: torch.Tensor
+    labels: torch.Tensor
+    known: torch.Tensor
+    distance: torch.Tensor
+
+    def to(self, device: torch.device) -> "Batch":
+        """Return the batch on a device."""
+        return Batch(*(tensor.to(device, non_blocking=True) for tensor in self))
+
+
+def real_before(number: int, phantoms: float) -> int:
+    """Return how many pictures before picture `number` are real, evenly spread."""
+    return math.floor(number * (1 - phantoms) + 1e-9)
+
+
+def item_number(seed: int, real: int, items: int) -> int:
+    """Return which of the items real picture number `real` shows: each once per epoch, shuffled."""
+    epoch, place = divmod(real, items)
+    return int(np.random.default_rng([seed, _ORDER, epoch]).permutation(items)[place])
+
+
+def augmentation() -> Compose:
+    """Return what changes real images: MONAI's transforms, none of which moves an outline alone.
+
+    Left and right may change places, near and far may not: the probe is always at the top. Zoom
+    stays small, because the network reads millimetres from the size of pixels.
+    """
+    keys = ("pixels", "labels", "sector")
+    return Compose(
+        [
+            RandFlipd(keys, prob=0.5, spatial_axis=1),
+            RandAffined(
+                keys,
+                prob=0.9,
+                rotate_range=math.radians(12),
+                scale_range=(0.1, 0.1),
+                translate_range=(10, 10),
+                mode=("bilinear", "bilinear", "nearest"),
+                padding_mode="zeros",
+            ),
+            RandAdjustContrastd("pixels", prob=0.5, gamma=(0.6, 1.6)),
+            RandGaussianSmoothd("pixels", prob=0.3, sigma_x=(0.3, 1.0), sigma_y=(0.3, 1.0)),
+            RandGaussianNoised("pixels", prob=0.3, std=0.15),
+        ]
+    )
+
+
+def augmented(
+    item: Item, transform: Compose, key: Sequence[int]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return pixels (1, n, n) and labels (labels, n, n) of an item as changed by draw `key`."""
+    (state,) = np.random.SeedSequence(key).generate_state(1)
+    transform.set_random_state(seed=int(state))
+    changed: dict[str, Any] = transform(
+        {
+            "pixels": torch.from_numpy(item.pixels)[None],
+            "labels": torch.from_numpy(item.labels[1:]),
+            "sector": torch.from_numpy(item.sector.astype(np.float32))[None],
+        }
+    )
+    pixels, labels, sector = (np.asarray(changed[key]) for key in ("pixels", "labels", "sector"))
+    inside = sector[0] > 0.5
+    # What was turned in from beyond the picture is background, and so is what left the sector.
+    shown = np.clip(labels, 0, 1) * inside
+    labels = np.concatenate([1 - shown.sum(0, keepdims=True), shown]).astype(np.float32)
+    return torch.from_numpy(normalise(pixels[0], inside)[None]), torch.from_numpy(labels)
+
+
+class Pictures(Dataset[Batch]):
+    """Pictures number `start` to `stop` of a run, phantoms and augmented real items mixed."""
+
+    def __init__(self, config: Config, items: Sequence[Item], start: int, stop: int) -> None:
+        """Remember the range; pictures are made when asked for."""
+        self.config, self.items, self.start, self.stop = config, items, start, stop
+        self.spec = GridSpec(config.network.grid_size, config.network.mm_per_px)
+        self.transform = augmentation()
+
+    def __len__(self) -> int:
+        """Return the number of pictures."""
+        return self.stop - self.start
+
+    def __getitem__(self, index: int) -> Batch:
+        """Make one picture."""
+        seed, number = self.config.seed, self.start + index
+        real = real_before(number, self.config.data.phantoms)
+        if real_before(number + 1, self.config.data.phantoms) > real:
+            item = self.items[item_number(seed, real, len(self.items))]
+            pixels, labels = augmented(item, self.transform, (seed, _CHANGE, number))
+            known = torch.from_numpy(item.known)
+        else:
+            drawn = sample(seed, number, self.spec)
+            pixels, labels = torch.from_numpy(drawn.pixels), torch.from_numpy(drawn.labels)
+            known = torch.ones(len(LABELS), dtype=torch.bool)
+        if self.config.loss.boundary_weight:
+            share = labels[1:3].sum(0).numpy()
+            distance = torch.from_numpy(outline_distance(share, self.spec.mm_per_px))
+        else:
+            distance = torch.zeros(labels.shape[1:])
+        return Batch(pixels, labels, known, distance)
+
+
+def batches(config: Config, items: Sequence[Item], first_step: int) -> Iterator[Batch]:
+    """Yield the batches from `first_step` to the end of the run."""
+    pictures = Pictures(config, items, first_step * config.batch, config.steps * config.batch)
+    workers = config.run.workers
+    yield from DataLoader(
+        pictures,
+        batch_size=config.batch,
+        num_workers=workers,
+        prefetch_factor=4 if workers else None,
+        pin_memory=torch.cuda.is_available(),
+    )
