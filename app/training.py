@@ -23,10 +23,12 @@ def watching(stream: TextIO) -> Iterator[Callable[["Moment"], None]]:
     )
     live = stream.isatty()
     with Progress(*columns, console=screen, disable=not live) as bar:
-        task = bar.add_task("training", total=None)
+        task = bar.add_task("preparing", total=None)
 
         def watch(moment: "Moment") -> None:
             bar.update(task, completed=moment.step, total=moment.steps)
+            if moment.step == 1:
+                bar.update(task, description="training")
             if moment.loss is not None:
                 bar.update(task, description=f"loss {moment.loss:.3f}")
             if moment.validation is not None or (moment.loss is not None and not live):

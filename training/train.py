@@ -91,7 +91,8 @@ def train(
 
     `start` is the folder of a run or a bundle, or "default", whose weights are the first of this
     run; a run that goes on needs it no more. `watch` hears of every step. Returns the checkpoint.
-    Raises CasesError for data, and RunError for a start or a folder that cannot be used.
+    Raises CasesError for data, RunError for a start or a folder that cannot be used and for a loss
+    that is no number, OSError for a full disk.
     """
     items = read_items(config)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -159,6 +160,11 @@ def _steps(
         with torch.autocast(device.type, torch.bfloat16, enabled=half):
             logits = forward(shown.pixels)
         losses = loss_of(logits, shown.labels, shown.known, shown.distance)
+        if not torch.isfinite(losses[0]):
+            raise RunError(
+                f"the loss is no number any more after {progress.step} steps; {checkpoint} is from "
+                "before. Lower optimiser.learning_rate and begin again, or from there with --start."
+            )
         losses[0].backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         progress.optimizer.step()

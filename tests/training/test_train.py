@@ -10,6 +10,7 @@ pytest.importorskip("torch")
 import torch
 from annotated import annotated
 
+import training.train
 from data.cases import CasesError
 from models.bundle import load_bundle
 from models.runtime import OpenVinoRuntime, TorchRuntime
@@ -282,6 +283,21 @@ def test_the_command_trains_goes_on_and_explains(tmp_path):
     wrong = CliRunner().invoke(app, ["train", str(recipe), str(run)])
     assert wrong.exit_code == 2
     assert "run.speed is unknown" in wrong.stderr
+
+
+def test_a_loss_that_is_no_number_ends_the_run_before_it_is_kept(tmp_path, monkeypatch):
+    config = config_of(tmp_path, 4, run="checkpoint_every = 1")
+    real = training.train.SegmentationLoss.__call__
+    calls = []
+
+    def diverging(self, *arguments):
+        calls.append(1)
+        return real(self, *arguments) * (math.nan if len(calls) == 3 else 1)
+
+    monkeypatch.setattr(training.train.SegmentationLoss, "__call__", diverging)
+    with pytest.raises(RunError, match=r"after 2 steps; .*learning_rate"):
+        train(config, tmp_path / "run")
+    assert state_of(tmp_path / "run")["step"] == 2
 
 
 def full_disk(state, path):
