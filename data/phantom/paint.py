@@ -191,7 +191,8 @@ def _interrupted(rng: Rng, s: Array, band: Endometrium, wild: float) -> Array:
     if rng.random() < 0.5:
         values[rng.random(30) < rng.uniform(0.03, 0.25 + 0.15 * wild)] *= rng.uniform(0, 0.5)
     if rng.random() < 0.3:  # the band dims towards one end
-        values = values * np.linspace(*rng.uniform(0.3, 1.0, 2), 30)
+        low, high = rng.uniform(0.3, 1.0, 2)
+        values = values * np.linspace(low, high, 30)
     return along(s, knots, values)
 
 
@@ -266,7 +267,7 @@ def tissue(rng: Rng, scene: Scene, at: Place, look: Look) -> tuple[Array, Array,
     shape, span = at.depth.shape, scene.sector.depth_mm
     grain = streaks(rng, at.distance, at.angle, scene.sector)
     grey = look.base + rng.uniform(0, 0.12) * smooth_field(rng, shape, 7)
-    grey = grey + rng.uniform(0, 0.16) * grain
+    grey = grey + max(0.0, rng.uniform(-0.05, 0.14)) * grain
     grey = clutter(rng, grey, at, span, look.wild)
     nothing = np.zeros(shape, np.float32)
     whole, cover, fluid = nothing, nothing, nothing
@@ -278,7 +279,8 @@ def tissue(rng: Rng, scene: Scene, at: Place, look: Look) -> tuple[Array, Array,
     if scene.uterus is not None:
         wall = scene.uterus.inside(at.depth, at.lateral)
         whole = edge(wall, at.px)
-        grey = uterus(rng, grey, wall, at, scene, look) + rng.uniform(0, 0.05) * grain * whole
+        grey = uterus(rng, grey, wall, at, scene, look)
+        grey = grey + max(0.0, rng.uniform(-0.05, 0.05)) * grain * whole
         for what in scene.structures:
             if what.kind.in_uterus:
                 grey = structure(rng, grey, at, what)

@@ -56,12 +56,12 @@ def sample_thickness(rng: Rng, pattern: Pattern) -> float:
 
 # Share of each subject among frames that show no endometrium.
 EMPTY = {
-    Subject.HIDDEN: 0.45,
-    Subject.OVARY: 0.17,
-    Subject.CERVIX: 0.08,
-    Subject.BLADDER: 0.08,
-    Subject.POOR_CONTACT: 0.12,
-    Subject.NOISE: 0.10,
+    Subject.HIDDEN: 0.55,
+    Subject.OVARY: 0.14,
+    Subject.CERVIX: 0.07,
+    Subject.BLADDER: 0.07,
+    Subject.POOR_CONTACT: 0.10,
+    Subject.NOISE: 0.07,
 }
 # Share of each pattern among endometria.
 PATTERNS = {
@@ -237,7 +237,7 @@ def sample_empty(rng: Rng, sector: Sector, uterus: Uterus) -> Scene:
     return Scene(sector, shown, None, Pattern.NONE, subject, tuple(structures))
 
 
-def sample_scene(rng: Rng, *, visible: float = 0.7, thickness_mm: float | None = None) -> Scene:
+def sample_scene(rng: Rng, *, visible: float = 0.68, thickness_mm: float | None = None) -> Scene:
     """Draw a scene; a share `visible` shows an endometrium. `thickness_mm` fixes the truth."""
     sector = sample_sector(rng)
     empty = rng.random() >= visible and thickness_mm is None
