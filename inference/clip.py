@@ -211,7 +211,9 @@ def measure_frame(
         caliper_column_2=float(finding.calipers[1, 1]),
         thickness_px=finding.thickness_px,
     )
-    refusal_or_none = scale if isinstance(scale, Refusal) else too_poor(finding.parts)
+    refusal_or_none = (
+        scale if isinstance(scale, Refusal) else too_poor(finding.parts, bundle.min_quality)
+    )
     if refusal_or_none or finding.thickness_mm is None:
         refusal = refusal_or_none or Refusal(Reason.NO_CALIBRATION, "The view has no scale.")
         return replace(row, reason=refusal.reason, message=refusal.message), finding

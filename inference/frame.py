@@ -9,7 +9,7 @@ from scipy import ndimage
 from imaging.calibration import Box
 from imaging.grid import GridImage, fill_graphics, to_grid
 from imaging.reasons import Reason, Refusal
-from inference.quality import MIN_QUALITY, QualityParts, assess
+from inference.quality import QualityParts, assess
 from inference.thickness import NotMeasurable, Thickness, measure_thickness
 from models.bundle import Bundle
 from models.runtime import Runtime
@@ -114,9 +114,9 @@ def find(
     )
 
 
-def too_poor(parts: QualityParts) -> Refusal | None:
-    """Refuse a finding whose quality is below the limit, naming its weakest part."""
-    if parts.quality >= MIN_QUALITY:
+def too_poor(parts: QualityParts, least: float) -> Refusal | None:
+    """Refuse a finding whose quality is below `least`, naming its weakest part."""
+    if parts.quality >= least:
         return None
     words = {
         "confidence": "the network is unsure what is endometrium",
@@ -127,7 +127,7 @@ def too_poor(parts: QualityParts) -> Refusal | None:
     weakest = min(words, key=lambda name: getattr(parts, name))
     return Refusal(
         Reason.LOW_QUALITY,
-        f"Quality {parts.quality:.2f} is below {MIN_QUALITY}: {words[weakest]} "
+        f"Quality {parts.quality:.2f} is below {least:.2f}: {words[weakest]} "
         f"({weakest} {getattr(parts, weakest):.2f}).",
     )
 

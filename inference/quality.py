@@ -8,8 +8,6 @@ from scipy import ndimage
 
 # Above this a thickness is only a few pixels (design section 4).
 COARSE_MM_PER_PX = 0.35
-# Below this no number is given. Set by hand for the first bundle, not yet calibrated.
-MIN_QUALITY = 0.5
 # The ring around the band that should be myometrium, in mm.
 RING_MM = 3.0
 

@@ -60,6 +60,8 @@ class Bundle:
     licence: str
     sha256: str
     intervals: IntervalTable
+    min_quality: float
+    """Quality in [0, 1] below which no number is given; fitted with the intervals."""
 
     def channel(self, label: str) -> int:
         """Return the output channel of a label."""
@@ -91,6 +93,12 @@ def _positive(value: Any, path: Path, what: str) -> float:
         or not (math.isfinite(value) and value > 0)
     ):
         raise BundleError(f"{path}: {what} is {value!r}, not a positive number.")
+    return float(value)
+
+
+def _share(value: Any, path: Path, what: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise BundleError(f"{path}: {what} is {value!r}, not a number from 0 to 1.")
     return float(value)
 
 
@@ -193,4 +201,5 @@ def load_bundle(path: Path | None = None) -> Bundle:
         licence=str(_field(card, card_path, "licence")),
         sha256=str(hashes[WEIGHTS]),
         intervals=_intervals(card, card_path),
+        min_quality=_share(_field(card, card_path, "min_quality"), card_path, "min_quality"),
     )

@@ -1,6 +1,6 @@
-"""How freely a bundle draws and how wide its intervals are: fitted on phantoms it never saw.
+"""How freely a bundle draws, what it refuses, how wide its intervals are: fitted on phantoms.
 
-Their seeds are none that training uses or that `endometer phantom` can be given.
+It never saw them: their seeds are none that training uses or that `endometer phantom` can be given.
 """
 
 import math
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from data.cases import Case, read_cases
 from data.phantom.collection import write_phantoms
+from data.phantom.dicom import Renderer
 from models.bundle import Bundle, IntervalTable
 from models.runtime import Runtime
 from training.evaluate import evaluate
@@ -21,20 +22,29 @@ from training.summary import Result
 
 # Seeds of the phantoms on which the shift and the intervals are fitted, and of those that judge.
 SHIFT_SEED, CALIBRATION_SEED, TEST_SEED = 2**32 + 2, 2**32, 2**32 + 1
-# Shifts of the endometrium's logit that are tried, and the error in mm that a refusal counts as.
-SHIFTS = (0.0, 0.6, 1.2, 1.8, 2.4)
-REFUSED_MM = 1.5
+# Shifts of the endometrium's logit that are tried, the error in mm that a refusal counts as, and
+# how much smaller the mean error must be for a shift to be worth it.
+SHIFTS = (0.0, 0.25, -0.25, 0.5, -0.5, 0.75, 1.0, 1.5, 2.0)
+REFUSED_MM, WORTH_MM = 1.5, 0.02
+# Shares that are wanted: numbers where there is nothing, and refusals of what would be within
+# GOOD_MM of the truth.
+FALSE_SHARE, LOST_SHARE, GOOD_MM = 0.02, 0.05, 2.0
 # Measured thickness (mm) at which the interval's width changes.
 BIN_EDGES_MM = (4.0, 8.0, math.inf)
 NOMINAL = 0.9
 
 
 @contextmanager
-def phantom_cases(seed: int, n: int) -> Iterator[list[Case]]:
-    """Make DICOM stills, number 0 to n - 1 of `seed`, for a while; those with an endometrium."""
+def phantom_cases(
+    seed: int, n: int, *, renderer: str = Renderer.RANDOM, empty: float = 0.0
+) -> Iterator[list[Case]]:
+    """Make DICOM stills, number 0 to n - 1 of `seed`, for a while.
+
+    About a share `empty` of them shows no endometrium.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        write_phantoms(Path(folder), n=n, seed=seed)
-        yield [case for case in read_cases(Path(folder)) if case.visible]
+        write_phantoms(Path(folder), n=n, seed=seed, renderer=renderer, empty=empty)
+        yield read_cases(Path(folder))
 
 
 class ShiftedRuntime:
@@ -67,7 +77,34 @@ def fit_shift(cases: list[Case], bundle: Bundle, runtime: Runtime) -> float:
         # What is refused counts as a fair miss: a shift must not win by measuring little.
         return (sum(errors) + REFUSED_MM * (len(results) - len(errors))) / len(results)
 
-    return min(SHIFTS, key=error)
+    errors = {by: error(by) for by in SHIFTS}
+    best = min(SHIFTS, key=errors.__getitem__)
+    return best if errors[0.0] - errors[best] >= WORTH_MM else 0.0
+
+
+def fit_min_quality(results: list[Result]) -> float:
+    """Return the quality below which nothing is measured, from results with no such limit.
+
+    The limit at which numbers given for empty frames and good numbers withheld are both as small
+    as they can be, each as a multiple of the share that is wanted. Raises ValueError where frames
+    of either kind are missing.
+    """
+    empty = np.array([r.quality or 0.0 if r.measured else 0.0 for r in results if not r.visible])
+    good = np.array(
+        [
+            r.quality or 0.0
+            for r in results
+            if r.visible and r.error_mm is not None and abs(r.error_mm) <= GOOD_MM
+        ]
+    )
+    if not empty.size or not good.size:
+        raise ValueError("both frames with and without an endometrium are needed for this limit")
+
+    def excess(limit: float) -> float:
+        false = float((empty >= limit).mean()) / FALSE_SHARE
+        return max(false, float((good < limit).mean()) / LOST_SHARE)
+
+    return min((i / 100 for i in range(1, 91)), key=excess)
 
 
 def fit_intervals(results: list[Result]) -> IntervalTable:

@@ -15,6 +15,7 @@ from training.config import Config
 
 # Until intervals are calibrated a bundle must not look precise.
 UNCALIBRATED = IntervalTable(0.9, (float("inf"),), (20.0,))
+MIN_QUALITY = 0.5
 
 
 class _Probabilities(torch.nn.Module):
@@ -107,6 +108,7 @@ def export(
         "grid": {"size": size, "mm_per_px": config.network.mm_per_px},
         "normalisation": NORMALISATION,
         "endometrium_logit_shift": -shift,
+        "min_quality": MIN_QUALITY,
     }
     write_card(out, fields, UNCALIBRATED, {})
     return fields

@@ -1,15 +1,17 @@
 """From a checkpoint to a bundle: `python -m training.ship RUN OUT --recipe CONFIG...`.
 
-Exports the network, fits how freely it draws and how wide its intervals are on phantoms that it
-never saw, judges both on others, and writes it all into the card.
+Exports the network, fits how freely it draws, what it refuses and how wide its intervals are on
+phantoms that it never saw, judges it on others, and writes it all into the card.
 """
 
 import argparse
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from data.phantom.dicom import Renderer
 from data.phantom.render import LABELS
 from models.bundle import load_bundle
 from models.runtime import OpenVinoRuntime
@@ -18,62 +20,73 @@ from training.calibrate import (
     SHIFT_SEED,
     TEST_SEED,
     fit_intervals,
+    fit_min_quality,
     fit_shift,
     phantom_cases,
 )
+from training.checkpoint import CHECKPOINT
 from training.config import Config, read_config
 from training.evaluate import evaluate
 from training.export import export, write_card
 from training.summary import card_numbers
 
+# Share of frames without an endometrium among those that calibrate and judge.
+EMPTY = 0.3
 
-def about(recipe: list[Config], run: Path) -> dict[str, str]:
+
+def about(recipe: list[Config], run: Path, name: str, known_failures: str) -> dict[str, str]:
     """Return the texts of the card. Raises ValueError for a run that is not at its end."""
-    steps = int(torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)["step"])
+    state = torch.load(run / CHECKPOINT, map_location="cpu", weights_only=True)
+    steps = int(state["step"])
     if steps != recipe[-1].steps:
         raise ValueError(f"{run} is at step {steps} of {recipe[-1].steps}: finish training first")
     pictures = sum(stage.steps * stage.batch for stage in recipe)
+    folders = {folder for stage in recipe for folder in stage.data.datasets}
+    real = f"{len(folders)} folders of annotated images" if folders else "No real image, no patient"
     with (run / "log.csv").open() as file:
         loss = {int(row[0]): row[1] for row in csv.reader(file)}.get(steps, "not logged")
     return {
-        "name": "phantom-1",
+        "name": name,
         "licence": "Apache-2.0",
         "training_data": (
-            f"{pictures} simulated pictures (data/phantom, renderer 1, seeds "
-            f"{', '.join(str(stage.seed) for stage in recipe)}), each seen once. No real image, no "
-            "patient. "
+            f"{pictures} pictures, the simulated ones (data/phantom, renderer 1) seen once each; "
+            f"seeds {', '.join(str(stage.seed) for stage in recipe)}. {real}. "
             f"Last training loss: {loss}."
         ),
-        "known_failures": (
-            "First weights, trained on simulated pictures only. Not validated on patients: most "
-            "real scans are refused, and a number given for one may lie beside the endometrium. "
-            "Thin lines, isoechoic endometria and fundi in shadow are missed or placed wrongly; "
-            "bright interfaces behind the uterus can be taken for endometrium. Intervals hold for "
-            "stills of phantoms like those of training, not for patients."
-        ),
+        "known_failures": known_failures,
     }
 
 
-def ship(recipe: list[Config], run: Path, out: Path, n: int) -> None:
-    """Write the bundle OUT from the checkpoint in RUN, judged on `n` phantoms.
+def ship(recipe: list[Config], run: Path, out: Path, texts: dict[str, str], n: int) -> None:
+    """Write the bundle OUT from the checkpoint in RUN, judged on `n` phantoms of each renderer.
 
-    `recipe` are the configurations of all stages in order; the last is RUN's.
+    `recipe` are the configurations of all stages in order; the last is RUN's. `texts` go into the
+    card.
     """
-    texts, checkpoint = about(recipe, run), run / "checkpoint.pt"
+    checkpoint = run / CHECKPOINT
     export(checkpoint, recipe[-1], LABELS, texts, out)
+    bundle = load_bundle(out)
     with phantom_cases(SHIFT_SEED, n // 2) as cases:
-        bundle = load_bundle(out)
         shift = fit_shift(cases, bundle, OpenVinoRuntime(bundle))
     fields = export(checkpoint, recipe[-1], LABELS, texts, out, shift)
     bundle = load_bundle(out)
     runtime = OpenVinoRuntime(bundle)
-    with phantom_cases(CALIBRATION_SEED, n) as cases:
-        intervals = fit_intervals(evaluate(cases, bundle, runtime, outlines=False))
+    with phantom_cases(CALIBRATION_SEED, n, empty=EMPTY) as cases:
+        unlimited = replace(bundle, min_quality=0.0)
+        found = evaluate(cases, unlimited, runtime, outlines=False)
+    fields["min_quality"] = fit_min_quality(found)
+    good = [r for r in found if r.visible and (r.quality or 0.0) >= fields["min_quality"]]
+    intervals = fit_intervals(good)
     write_card(out, fields, intervals, {})
     bundle = load_bundle(out)
-    with phantom_cases(TEST_SEED, n) as cases:
-        judged = card_numbers(evaluate(cases, bundle, runtime))
-    write_card(out, fields, intervals, {"phantom stills, renderer 1, unseen": judged})
+    judged = {}
+    for renderer, words in (
+        (Renderer.RANDOM, "stills of renderer 1, unseen"),
+        (Renderer.PHYSICAL, "stills of renderer 2, which no training and no choice ever saw"),
+    ):
+        with phantom_cases(TEST_SEED, n, renderer=renderer, empty=EMPTY) as cases:
+            judged[words] = card_numbers(evaluate(cases, bundle, runtime))
+    write_card(out, fields, intervals, judged)
 
 
 def main() -> None:
@@ -84,10 +97,16 @@ def main() -> None:
     parser.add_argument(
         "--recipe", type=Path, nargs="+", required=True, help="the TOML files of all stages"
     )
+    parser.add_argument("--name", required=True, help="the bundle's name in every result")
+    parser.add_argument(
+        "--known-failures", type=Path, required=True, help="text file: what it does badly"
+    )
     parser.add_argument("--n", type=int, default=200, help="phantoms to calibrate and to judge on")
     arguments = parser.parse_args()
     recipe = [read_config(path) for path in arguments.recipe]
-    ship(recipe, arguments.run, arguments.out, arguments.n)
+    known = " ".join(arguments.known_failures.read_text("utf-8").split())
+    texts = about(recipe, arguments.run, arguments.name, known)
+    ship(recipe, arguments.run, arguments.out, texts, arguments.n)
 
 
 if __name__ == "__main__":

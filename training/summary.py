@@ -26,6 +26,9 @@ BINS = ((4.0, "0 to 4 mm"), (6.0, "4 to 6 mm"), (8.0, "6 to 8 mm"), (math.inf, "
 CARD = (
     "n",
     "measured",
+    "refused_share",
+    "absent",
+    "quiet_share",
     "on_target_share",
     "dice_median",
     "bias_mm",

@@ -58,7 +58,7 @@ def test_a_band_is_found_with_its_thickness(bundle):
     assert isinstance(found, Finding)
     assert found.thickness_mm == pytest.approx(6.0, abs=0.05)
     assert found.thickness_px == pytest.approx(20.0, abs=0.2)
-    assert found.parts.quality > 0.8 and too_poor(found.parts) is None
+    assert found.parts.quality > 0.8 and too_poor(found.parts, 0.5) is None
 
 
 def test_fluid_is_taken_off_the_pixels_as_well(bundle):
@@ -129,7 +129,7 @@ def test_each_doubt_lowers_the_quality():
 def test_a_poor_finding_names_its_weakest_part(weak, words):
     mask = np.ones((4, 4), bool)
     sure = assess(np.ones((4, 4), np.float32), None, mask, 3, 3, (MM, 0.1))
-    refusal = too_poor(replace(sure, **{weak: 0.1}))
+    refusal = too_poor(replace(sure, **{weak: 0.1}), 0.5)
     assert refusal.reason is Reason.LOW_QUALITY and words in refusal.message
 
 
