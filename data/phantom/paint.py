@@ -224,10 +224,11 @@ def _pattern(rng: Rng, scene: Scene, soft: Array, core: Array, inside: Array, lo
             add = add + rng.uniform(0, 0.2) * ridge(inside - 0.4, 0.5)
         return add
     if scene.pattern is Pattern.ISOECHOIC:
-        return rng.uniform(-0.05, 0.06) * soft + rng.uniform(0, 0.12) * middle
+        return rng.uniform(-0.05, 0.06) * soft
     if scene.pattern is Pattern.THIN_LINE:
         return log_uniform(rng, max(0.07, least), 0.5) * soft
-    return sign * rng.uniform(0.02, 0.18) * soft + line * middle  # a line in a grey band
+    # A line in a grey band. The band shows: else every thin line could be the middle of one.
+    return log_uniform(rng, least, 0.25) * soft + line * middle
 
 
 def endometrium(

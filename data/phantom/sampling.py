@@ -67,9 +67,9 @@ EMPTY = {
 PATTERNS = {
     Pattern.THREE_LAYER: 0.25,
     Pattern.HYPERECHOIC: 0.29,
-    Pattern.ISOECHOIC: 0.06,
-    Pattern.THIN_LINE: 0.25,
-    Pattern.LINE_IN_BAND: 0.15,
+    Pattern.ISOECHOIC: 0.03,
+    Pattern.THIN_LINE: 0.30,
+    Pattern.LINE_IN_BAND: 0.13,
 }
 
 
