@@ -73,6 +73,14 @@ def measure(  # noqa: PLR0913, PLR0917 - a command line's options are its interf
             help="Your own mm per pixel, for images that carry no scale. Never overrides a file's.",
         ),
     ] = None,
+    allow_ruler: Annotated[
+        bool,
+        typer.Option(
+            "--allow-ruler",
+            help="If the file states no scale, read it from the depth ruler in the picture where "
+            "that is certain; the interval grows.",
+        ),
+    ] = False,
     bundle: Annotated[
         Path | None, typer.Option(help="Folder of a model; the shipped one if left out.")
     ] = None,
@@ -133,7 +141,11 @@ def measure(  # noqa: PLR0913, PLR0917 - a command line's options are its interf
     from app.report import Progress, notes, print_row, print_table
 
     settings = Settings(
-        threshold_mm=threshold, user=user, all_frames=frames == "all", pseudonym_key=key
+        threshold_mm=threshold,
+        user=user,
+        allow_ruler=allow_ruler,
+        all_frames=frames == "all",
+        pseudonym_key=key,
     )
     with Progress(sys.stderr) as progress:
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from imaging.reasons import Reason, Refusal
 from imaging.regions import Box, Region, number_of, regions
+from imaging.ruler import SQUARE, Ruler
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -28,6 +29,7 @@ __all__ = [
     "calibrate",
     "decide_calibration",
     "regions",
+    "ruler_calibration",
     "tissue_boxes",
     "user_calibration",
 ]
@@ -66,6 +68,8 @@ class Calibration:
     column_mm: float
     source: CalibrationSource
     box: Box | None = None
+    uncertainty: float = 0.0
+    """Relative standard uncertainty, where the source is not exact: that of a ruler."""
 
     @property
     def spacing_mm(self) -> tuple[float, float]:
@@ -124,42 +128,64 @@ def user_calibration(row_mm: float, column_mm: float) -> Calibration | Refusal:
     return Calibration(float(row_mm), float(column_mm), CalibrationSource.USER)
 
 
+def ruler_calibration(ruler: Ruler) -> Calibration | Refusal:
+    """Return the scale that a depth ruler alone gives, if the pixels are square.
+
+    That they are is known from the fan to within SQUARE, either way alike: the standard
+    uncertainty of that is SQUARE / sqrt(3), beside the ruler's own (GUM, 4.3.7).
+    """
+    if not ruler.square:
+        return Refusal(
+            Reason.NO_CALIBRATION,
+            f"The depth ruler in the picture says {ruler.row_mm:.5g} mm per pixel row, but the "
+            "picture is squeezed: its arcs are no circles, and nothing says how wide a column is. "
+            "Export the clip as DICOM with its regions, or give the millimetres per pixel: "
+            "--spacing ROW,COLUMN.",
+        )
+    if not _plausible(ruler.row_mm):
+        return _implausible(f"The depth ruler says {_mm((ruler.row_mm,))}")
+    uncertainty = math.hypot(ruler.uncertainty, SQUARE / math.sqrt(3))
+    source = CalibrationSource.RULER
+    return Calibration(ruler.row_mm, ruler.row_mm, source, uncertainty=uncertainty)
+
+
 def decide_calibration(
     header: "Dataset | None",
     shape: tuple[int, int],
     outline: _Outline | None = None,
     *,
-    ruler: Calibration | None = None,
+    ruler: Ruler | None = None,
+    allow_ruler: bool = False,
     user: Calibration | None = None,
 ) -> Calibration | Refusal:
     """Return the scale to use: header, then ruler, then user; the order lives only here.
 
     The ruler and the user are asked only if the header carries nothing at all: a header that was
     refused as ambiguous or implausible stays refused, and a good one is never overridden. A ruler
-    that contradicts a good header by more than RULER_TOLERANCE makes both doubtful.
+    that contradicts a good header by more than RULER_TOLERANCE in rows makes both doubtful.
 
     Args:
         header: see `calibrate`, as are `shape` and `outline`.
         shape: (rows, columns).
         outline: (n, 2) or None.
-        ruler: scale read from the depth ruler in the pixels, if one was read.
+        ruler: the depth ruler in the pixels, if one was read.
+        allow_ruler: take the ruler's scale if the header has none, not only check the header.
         user: scale from `user_calibration`, if one was given.
     """
     stated = calibrate(header, shape, outline)
     if isinstance(stated, Refusal):
         if stated.reason is not Reason.NO_CALIBRATION:
             return stated
-        return ruler or user or stated
-    if ruler is not None:
-        pairs = zip(stated.spacing_mm, ruler.spacing_mm, strict=True)
-        if any(abs(ours - other) > RULER_TOLERANCE * ours for ours, other in pairs):
-            return Refusal(
-                Reason.IMPLAUSIBLE_CALIBRATION,
-                f"The header says {_mm(stated.spacing_mm)} ({stated.source}), the depth ruler in "
-                f"the picture {_mm(ruler.spacing_mm)}. They differ by more than "
-                f"{RULER_TOLERANCE:.0%}, so the picture was probably resized after scanning. "
-                "Export the clip again in its original size.",
-            )
+        read = ruler_calibration(ruler) if ruler and allow_ruler else None
+        return read if isinstance(read, Calibration) else user or read or stated
+    if ruler and abs(ruler.row_mm - stated.row_mm) > RULER_TOLERANCE * stated.row_mm:
+        return Refusal(
+            Reason.IMPLAUSIBLE_CALIBRATION,
+            f"The header says {_mm(stated.spacing_mm)} ({stated.source}), the depth ruler in "
+            f"the picture {ruler.row_mm:.5g} mm per row. They differ by more than "
+            f"{RULER_TOLERANCE:.0%}, so the picture was probably resized after scanning. "
+            "Export the clip again in its original size.",
+        )
     return stated
 
 

@@ -13,6 +13,7 @@ from imaging.clip import Clip, ClipError, Frame, sha256
 from imaging.errors import NotAnImageError
 from imaging.modality import bmode_refusal
 from imaging.reasons import Reason, Refusal
+from imaging.ruler import Ruler, find_ruler
 from imaging.sector import LIT, find_sector
 from inference.decision import decide
 from inference.frame import Finding, View, find, segment, too_poor
@@ -31,6 +32,8 @@ class Settings:
     threshold_mm: float = 6.0
     user: Calibration | None = None
     """The scale given by hand, for images that carry none."""
+    allow_ruler: bool = False
+    """Take the scale from the depth ruler in the picture if the file states none."""
     all_frames: bool = False
     """Keep, and draw, what was outlined in every frame, not in the best alone."""
     pseudonym_key: bytes | None = field(default=None, repr=False)
@@ -97,7 +100,7 @@ def _measure(
     settings: Settings,
 ) -> MeasuredClip:
     refusal = bmode_refusal(clip.header)
-    views = [] if refusal else find_views(clip, settings)
+    views, ruler = ([], None) if refusal else _views_and_ruler(clip, settings)
     if not views:
         refusal = refusal or Refusal(
             Reason.NOT_BMODE, "No B-mode image was found in the picture: it is empty or text only."
@@ -115,7 +118,7 @@ def _measure(
         except ClipError as error:
             rows.append(Measurement(number, Status.FAILED, message=str(error)))
             continue
-        row, finding = measure_frame(frame, clip, views, bundle, runtime, settings)
+        row, finding = measure_frame(frame, clip, views, bundle, runtime, settings, ruler)
         rows.append(row)
         if finding and (best is None or _rank(row) > _rank(best)):
             best = row
@@ -130,11 +133,19 @@ def _measure(
 def find_views(clip: Clip, settings: Settings) -> list[View]:
     """Return the B-mode images of a clip: one per calibrated region, else one for the frame.
 
+    Raises ClipError if no frame is readable.
+    """
+    return _views_and_ruler(clip, settings)[0]
+
+
+def _views_and_ruler(clip: Clip, settings: Settings) -> tuple[list[View], Ruler | None]:
+    """Return the B-mode images as `find_views`, and the depth ruler beside them.
+
     The sector is found once, on the brightest of some frames in every pixel: the picture does not
     move within a clip, and a shadow rarely stays. Raises ClipError if no frame is readable.
     """
     shape = (clip.rows, clip.columns)
-    brightest = np.zeros(shape, np.uint8)
+    brightest, shown = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
     failure: ClipError | None = None
     readable = 0
     for number in _probes(clip.frames):
@@ -147,21 +158,45 @@ def find_views(clip: Clip, settings: Settings) -> list[View]:
             continue
         readable += 1
         np.maximum(brightest, np.where(frame.graphics, 0, frame.luma), out=brightest)
+        np.maximum(shown, frame.luma, out=shown)
     if not readable and failure:
         raise failure
 
-    views = []
+    found = []
     for box in tissue_boxes(clip.header, shape) or (Box(0, 0, shape[0] - 1, shape[1] - 1),):
         window = np.s_[box.row_0 : box.row_1 + 1, box.column_0 : box.column_1 + 1]
         sector = np.zeros(shape, bool)
         sector[window] = find_sector(brightest[window])
         if not sector.any():
             continue
+        found.append((box, sector))
+    # Beside two pictures nobody knows whose depth a ruler counts.
+    ruler = find_ruler(shown, found[0][1]) if len(found) == 1 else None
+    ruler = ruler if isinstance(ruler, Ruler) else None
+    views = []
+    for box, sector in found:
         corners = np.array([[box.row_0, box.column_0], [box.row_1, box.column_1]], float)
-        scale = decide_calibration(clip.header, shape, corners, user=settings.user)
+        scale = _scale(clip, settings, ruler, corners)
         spacing = scale.spacing_mm if isinstance(scale, Calibration) else None
         views.append(View(box, sector, spacing))
-    return views
+    return views, ruler
+
+
+def _scale(
+    clip: Clip,
+    settings: Settings,
+    ruler: Ruler | None,
+    outline: NDArray[np.float64] | None = None,
+) -> Calibration | Refusal:
+    """Decide the scale of what the outline (n, 2) encloses, from every source there is."""
+    return decide_calibration(
+        clip.header,
+        (clip.rows, clip.columns),
+        outline,
+        ruler=ruler,
+        allow_ruler=settings.allow_ruler,
+        user=settings.user,
+    )
 
 
 def _probes(frames: int) -> list[int]:
@@ -177,19 +212,19 @@ def measure_frame(
     bundle: Bundle,
     runtime: Runtime,
     settings: Settings,
+    ruler: Ruler | None = None,
 ) -> tuple[Measurement, Finding | None]:
     """Measure one frame: the view with the best finding counts.
 
     Returns the frame's row and what was outlined, if anything was.
     """
-    shape = (clip.rows, clip.columns)
     results = [
         (view, find(*segment(frame.luma, frame.graphics, view, bundle, runtime), view, bundle))
         for view in views
     ]
     found = [(view, result) for view, result in results if isinstance(result, Finding)]
     if not found:
-        scale = decide_calibration(clip.header, shape, user=settings.user)
+        scale = _scale(clip, settings, ruler)
         refusal = next(result for _, result in results if isinstance(result, Refusal))
         # A clip that could never have been measured says so, whatever else is wrong with it.
         if isinstance(scale, Refusal) and all(view.spacing_mm is None for view in views):
@@ -200,7 +235,7 @@ def measure_frame(
     # The contour of a band that reaches the edge of its box runs up to a grid step beyond it.
     low, high = (view.box.row_0, view.box.column_0), (view.box.row_1, view.box.column_1)
     outline = np.clip(np.concatenate([*finding.outline, finding.calipers]), low, high)
-    scale = decide_calibration(clip.header, shape, outline, user=settings.user)
+    scale = _scale(clip, settings, ruler, outline)
     row = replace(
         _scaled(Measurement(frame.number, Status.NOT_MEASURABLE), scale),
         fluid=finding.fluid,
@@ -211,13 +246,15 @@ def measure_frame(
         caliper_column_2=float(finding.calipers[1, 1]),
         thickness_px=finding.thickness_px,
     )
-    refusal_or_none = (
-        scale if isinstance(scale, Refusal) else too_poor(finding.parts, bundle.min_quality)
-    )
+    if isinstance(scale, Refusal):
+        return replace(row, reason=scale.reason, message=scale.message), finding
+    refusal_or_none = too_poor(finding.parts, bundle.min_quality)
     if refusal_or_none or finding.thickness_mm is None:
         refusal = refusal_or_none or Refusal(Reason.NO_CALIBRATION, "The view has no scale.")
         return replace(row, reason=refusal.reason, message=refusal.message), finding
-    decision = decide(finding.thickness_mm, bundle.intervals, settings.threshold_mm)
+    decision = decide(
+        finding.thickness_mm, bundle.intervals, settings.threshold_mm, scale.uncertainty
+    )
     return replace(
         row,
         status=Status.MEASURED,

@@ -97,9 +97,7 @@ def find(
     parts = assess(
         endometrium + fluid,
         uterus,
-        measured.component,
-        measured.outer_mm,
-        measured.inscribed_circle_mm,
+        measured,
         (step_mm, max(view.spacing_mm) if view.spacing_mm else 0.1),
     )
     calipers = grid.mapping.to_frame(chord_grid)

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from inference.thickness import Thickness
+
 # Above this a thickness is only a few pixels (design section 4).
 COARSE_MM_PER_PX = 0.35
 # The ring around the band that should be myometrium, in mm.
@@ -17,7 +19,8 @@ class QualityParts:
     """Each in [0, 1]; the quality is their product."""
 
     confidence: float
-    """Mean probability of endometrium or fluid within the outline, 0.5 counted as 0."""
+    """Mean probability of endometrium or fluid along the midline, 0.5 counted as 0. Not over the
+    area: of a thin line most pixels lie at the edge, where one half is right."""
     context: float
     """How much of a 3 mm ring around the outline the network takes for uterus, half is full."""
     agreement: float
@@ -34,27 +37,28 @@ class QualityParts:
 def assess(
     band: NDArray[np.float32],
     uterus: NDArray[np.float32] | None,
-    mask: NDArray[np.bool_],
-    chord_mm: float,
-    circle_mm: float,
+    measured: Thickness,
     scales_mm: tuple[float, float],
 ) -> QualityParts:
     """Assess one measured frame.
 
     `band` (endometrium + fluid) and `uterus` are probabilities float32 (n, n) on the network grid,
-    `mask` bool the measured component, `chord_mm` and `circle_mm` the caliper distance and the
-    inscribed circle's diameter; `scales_mm` are mm per grid pixel and mm per frame pixel. A network
-    without a uterus label gets full marks for context.
+    `measured` what was measured in them; `scales_mm` are mm per grid pixel and mm per frame pixel.
+    A network without a uterus label gets full marks for context.
     """
     grid_mm, frame_mm = scales_mm
+    mask, chord_mm = measured.component, measured.outer_mm
     context = 1.0
     if uterus is not None:
         ring = ndimage.binary_dilation(mask, iterations=max(1, round(RING_MM / grid_mm))) & ~mask
         context = float(np.clip(2 * uterus[ring].mean(), 0, 1)) if ring.any() else 0.0
+    ridge = ndimage.map_coordinates(band, measured.midline.T, order=1, mode="nearest")
     allowed = max(0.3, 0.05 * chord_mm)
     return QualityParts(
-        confidence=float(np.clip(2 * band[mask].mean() - 1, 0, 1)),
+        confidence=float(np.clip(2 * ridge.mean() - 1, 0, 1)),
         context=context,
-        agreement=float(min(1.0, allowed / max(abs(chord_mm - circle_mm), 1e-9))),
+        agreement=float(
+            min(1.0, allowed / max(abs(chord_mm - measured.inscribed_circle_mm), 1e-9))
+        ),
         resolution=min(1.0, COARSE_MM_PER_PX / frame_mm),
     )

@@ -20,8 +20,9 @@ from models.runtime import Runtime
 from training.evaluate import evaluate
 from training.summary import Result
 
-# Seeds of the phantoms on which the shift and the intervals are fitted, and of those that judge.
-SHIFT_SEED, CALIBRATION_SEED, TEST_SEED = 2**32 + 2, 2**32, 2**32 + 1
+# Seeds of the phantoms on which the shift, the quality limit and the intervals are fitted, each on
+# its own, and of those that judge.
+SHIFT_SEED, QUALITY_SEED, INTERVAL_SEED, TEST_SEED = (2**63 + i for i in range(4))
 # Shifts of the endometrium's logit that are tried, the error in mm that a refusal counts as, and
 # how much smaller the mean error must be for a shift to be worth it.
 SHIFTS = (0.0, 0.25, -0.25, 0.5, -0.5, 0.75, 1.0, 1.5, 2.0)

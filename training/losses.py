@@ -71,8 +71,13 @@ class SegmentationLoss:
         self.config = config
         self.weight = torch.ones(labels, device=device)
         self.weight[1] = config.endometrium_weight
+        # Without soft_label the loss is smallest at 0 or 1 for a pixel that is partly covered.
         self.dice = DiceLoss(
-            softmax=True, include_background=False, batch=True, weight=self.weight[1:]
+            softmax=True,
+            include_background=False,
+            batch=True,
+            weight=self.weight[1:],
+            soft_label=config.soft_dice,
         )
 
     def __call__(

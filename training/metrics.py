@@ -29,7 +29,8 @@ class Fit:
 
     `dice` and `nsd` in [0, 1]. `centre_line_mm`: mean distance of the outlined midline from the
     truth's. `beside_mm`: the same of those points alone that lie between the ends of the truth's
-    midline, because where a reader cuts it towards the cervix is arbitrary. `located`: see
+    midline, because where a reader cuts it towards the cervix is arbitrary; `followed`: the share of
+    the truth's midline that the outlined one comes as close to as BESIDE_MM. `located`: see
     `is_located`.
     """
 
@@ -37,6 +38,7 @@ class Fit:
     nsd: float | None
     centre_line_mm: float | None
     beside_mm: float | None
+    followed: float | None
     located: bool
 
 
@@ -69,6 +71,7 @@ def fit_of(
         nsd=None if spacing is None else surface_dice(found, true, spacing),
         centre_line_mm=line[0] if line else None,
         beside_mm=line[1] if line else None,
+        followed=line[2] if line else None,
         located=is_located(found, true, calipers.mean(0), spacing),
     )
 
@@ -117,37 +120,36 @@ def surface_dice(one: Mask, other: Mask, spacing: Spacing, within_mm: float = NS
 def is_located(found: Mask, true: Mask, caliper_centre: Points, spacing: Spacing | None) -> bool:
     """Tell whether what was outlined is the endometrium, well drawn or not.
 
-    It overlaps the truth, and the middle between the calipers, or its own centroid, lies in the
-    truth or within BESIDE_MM of it (without a scale: in it). Masks bool (rows, columns), the centre
-    (row, column) in pixels.
+    It overlaps the truth, and the middle between the calipers, where the number comes from, lies in
+    the truth or within BESIDE_MM of it (without a scale: in it). Masks bool (rows, columns), the
+    centre (row, column) in pixels.
     """
     if not (found & true).any():
         return False
     away = ndimage.distance_transform_edt(~true, sampling=spacing)
     limit = 0.0 if spacing is None else BESIDE_MM
-    for point in (caliper_centre, np.argwhere(found).mean(0)):
-        row, column = np.clip(np.round(point), 0, np.array(true.shape) - 1).astype(int)
-        if away[row, column] <= limit:
-            return True
-    return False
+    row, column = np.clip(np.round(caliper_centre), 0, np.array(true.shape) - 1).astype(int)
+    return bool(away[row, column] <= limit)
 
 
-def line_distance(found: Points, true: Points) -> tuple[float, float]:
+def line_distance(found: Points, true: Points) -> tuple[float, float, float]:
     """Return the mean distance of the points of one line from the other line, both (n, 2) in mm.
 
     The second value leaves out points whose nearest place is an end of the true line: they lie
-    beyond it. Where all do, both are the same.
+    beyond it. Where all do, both are the same. The third is the share of the true line's points
+    within BESIDE_MM of the found line, so that a speck on a long line is no success.
     """
     gaps = np.hypot(*(found[:, None] - true[None]).transpose(2, 0, 1))
     nearest = gaps.argmin(1)
     away = gaps.min(1)
     between = (nearest > 0) & (nearest < len(true) - 1)
-    return float(away.mean()), float(away[between].mean() if between.any() else away.mean())
+    near = float(away[between].mean() if between.any() else away.mean())
+    return float(away.mean()), near, float((gaps.min(0) <= BESIDE_MM).mean())
 
 
 def _centre_line(
     found: NDArray[np.float64], true: Mask, spacing: Spacing
-) -> tuple[float, float] | None:
+) -> tuple[float, float, float] | None:
     try:
         lines = [
             measure_thickness(band.astype(float), spacing).midline * spacing

@@ -16,7 +16,8 @@ from data.phantom.render import LABELS
 from models.bundle import load_bundle
 from models.runtime import OpenVinoRuntime
 from training.calibrate import (
-    CALIBRATION_SEED,
+    INTERVAL_SEED,
+    QUALITY_SEED,
     SHIFT_SEED,
     TEST_SEED,
     fit_intervals,
@@ -71,12 +72,13 @@ def ship(recipe: list[Config], run: Path, out: Path, texts: dict[str, str], n: i
     fields = export(checkpoint, recipe[-1], LABELS, texts, out, shift)
     bundle = load_bundle(out)
     runtime = OpenVinoRuntime(bundle)
-    with phantom_cases(CALIBRATION_SEED, n, empty=EMPTY) as cases:
+    with phantom_cases(QUALITY_SEED, n, empty=EMPTY) as cases:
         unlimited = replace(bundle, min_quality=0.0)
-        found = evaluate(cases, unlimited, runtime, outlines=False)
-    fields["min_quality"] = fit_min_quality(found)
-    good = [r for r in found if r.visible and (r.quality or 0.0) >= fields["min_quality"]]
-    intervals = fit_intervals(good)
+        limit = fit_min_quality(evaluate(cases, unlimited, runtime, outlines=False))
+    fields["min_quality"] = limit
+    with phantom_cases(INTERVAL_SEED, n) as cases:
+        limited = replace(bundle, min_quality=limit)
+        intervals = fit_intervals(evaluate(cases, limited, runtime, outlines=False))
     write_card(out, fields, intervals, {})
     bundle = load_bundle(out)
     judged = {}

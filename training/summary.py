@@ -20,6 +20,8 @@ from training.estimates import (
 from training.metrics import BESIDE_MM, Fit
 
 THRESHOLD_MM = 6.0
+# A centre line counts as found if so much of it is.
+FOLLOWED = 0.6
 # Upper ends (mm) of the groups by true thickness.
 BINS = ((4.0, "0 to 4 mm"), (6.0, "4 to 6 mm"), (8.0, "6 to 8 mm"), (math.inf, "8 mm or more"))
 # What a bundle's card says of each set that it was judged on.
@@ -139,7 +141,7 @@ class Summary:
     dice_measured_median: Estimate | None
     """Where a thickness was given."""
     beside_within_1_mm: Estimate | None
-    """The midline lies within 1 mm of the truth's on average; of all."""
+    """The midline lies within 1 mm of the truth's on average and follows most of it; of all."""
     bias_mm: Estimate | None
     sd_mm: Estimate | None
     mae_mm: Estimate | None
@@ -259,8 +261,10 @@ def _plain(summary: Summary) -> dict[str, Any]:
 
 
 def _beside(result: Result) -> bool:
-    away = result.fit.beside_mm if result.fit else None
-    return away is not None and away <= BESIDE_MM
+    fit = result.fit
+    if fit is None or fit.beside_mm is None or fit.followed is None:
+        return False
+    return fit.beside_mm <= BESIDE_MM and fit.followed >= FOLLOWED
 
 
 def _median(pairs: Iterable[tuple[Result, float | None]]) -> Estimate | None:

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,11 +18,13 @@ from imaging.calibration import (
     calibrate,
     decide_calibration,
     regions,
+    ruler_calibration,
     tissue_boxes,
     user_calibration,
 )
 from imaging.modality import bmode_refusal
 from imaging.reasons import Reason, Refusal
+from imaging.ruler import Ruler
 
 SHAPE = (48, 64)
 WHOLE = Box(0, 0, 47, 63)
@@ -293,14 +296,40 @@ class TestPixelSpacing:
 
 class TestOrderOfSources:
     USER = Calibration(0.3, 0.3, CalibrationSource.USER)
-    RULER = Calibration(0.1, 0.2, CalibrationSource.RULER)
+    RULER = Ruler(0.1, 0.002, np.zeros((8, 2)), 5.0, "right", square=True)
+    SQUEEZED = replace(RULER, square=False)
 
     def test_the_user_is_asked_last(self) -> None:
         bare = header(*SHAPE)
         assert decide_calibration(None, SHAPE, user=self.USER) is self.USER
         assert decide_calibration(bare, SHAPE, user=self.USER) is self.USER
-        assert decide_calibration(bare, SHAPE, ruler=self.RULER, user=self.USER) is self.RULER
+        found = decide_calibration(bare, SHAPE, ruler=self.RULER, allow_ruler=True, user=self.USER)
+        assert found == ruler_calibration(self.RULER)
         assert reason(decide_calibration(bare, SHAPE)) is Reason.NO_CALIBRATION
+
+    def test_a_ruler_is_a_source_only_where_it_is_allowed(self) -> None:
+        assert decide_calibration(None, SHAPE, ruler=self.RULER, user=self.USER) is self.USER
+        found = decide_calibration(None, SHAPE, ruler=self.RULER)
+        assert reason(found) is Reason.NO_CALIBRATION
+        found = decide_calibration(None, SHAPE, ruler=self.RULER, allow_ruler=True)
+        assert scale(found) == (0.1, 0.1)
+        assert isinstance(found, Calibration)
+        assert found.source is CalibrationSource.RULER
+        assert found.uncertainty == pytest.approx(math.hypot(0.002, 0.03 / math.sqrt(3)))
+
+    def test_a_ruler_says_nothing_about_the_columns_of_a_squeezed_picture(self) -> None:
+        found = decide_calibration(None, SHAPE, ruler=self.SQUEEZED, allow_ruler=True)
+        assert reason(found) is Reason.NO_CALIBRATION
+        assert isinstance(found, Refusal)
+        assert "squeezed" in found.message
+        given_too = decide_calibration(
+            None, SHAPE, ruler=self.SQUEEZED, allow_ruler=True, user=self.USER
+        )
+        assert given_too is self.USER
+
+    def test_an_implausible_ruler_is_refused(self) -> None:
+        huge = replace(self.RULER, row_mm=1.5)
+        assert reason(ruler_calibration(huge)) is Reason.IMPLAUSIBLE_CALIBRATION
 
     @pytest.mark.parametrize("elements", [{}, {"PixelSpacing": [0.4, 0.4]}])
     def test_the_user_never_overrides_the_header(self, elements: dict[str, object]) -> None:
@@ -313,13 +342,14 @@ class TestOrderOfSources:
         resized = with_regions(region((0, 0, 95, 127)))
         two = with_regions(region(LEFT), region(RIGHT, (0.03, 0.04)))
         for data in (resized, two):
-            found = decide_calibration(data, SHAPE, ruler=self.RULER, user=self.USER)
+            found = decide_calibration(
+                data, SHAPE, ruler=self.RULER, allow_ruler=True, user=self.USER
+            )
             assert found == calibrate(data, SHAPE)
 
     def test_a_ruler_that_disagrees_makes_both_doubtful(self) -> None:
         data = with_regions(region())
-        near = Calibration(0.1029, 0.2, CalibrationSource.RULER)
-        far = Calibration(0.104, 0.2, CalibrationSource.RULER)
+        near, far = replace(self.SQUEEZED, row_mm=0.1029), replace(self.SQUEEZED, row_mm=0.104)
         assert scale(decide_calibration(data, SHAPE, ruler=near)) == (0.1, 0.2)
         found = decide_calibration(data, SHAPE, ruler=far)
         assert reason(found) is Reason.IMPLAUSIBLE_CALIBRATION

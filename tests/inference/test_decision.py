@@ -33,3 +33,10 @@ def test_the_interval_holds_the_thickness_and_decides_alone(thickness, threshold
     assert 0 <= found.lower_mm <= thickness <= found.upper_mm
     assert (found.call is Call.THIN) == (found.upper_mm < threshold)
     assert (found.call is Call.NOT_THIN) == (found.lower_mm >= threshold)
+
+
+def test_an_uncertain_scale_widens_the_interval_on_both_sides():
+    sure, unsure = decide(5.0, TABLE, 6.0), decide(5.0, TABLE, 6.0, 0.05)
+    assert unsure.lower_mm == pytest.approx(sure.lower_mm - 0.5)
+    assert unsure.upper_mm == pytest.approx(sure.upper_mm + 0.5)
+    assert (sure.call, unsure.call) == (Call.THIN, Call.INDETERMINATE)
