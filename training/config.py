@@ -134,7 +134,7 @@ class Loss(_Table):
         default=1.0, ge=0, le=1000, description="Weight of the soft Dice loss."
     )
     soft_dice: bool = Field(
-        True,
+        default=True,
         description="Whether the Dice loss is smallest where a pixel's probability is its covered "
         "share. Without it the loss pulls every partly covered pixel to 0 or 1.",
     )

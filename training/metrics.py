@@ -29,8 +29,8 @@ class Fit:
 
     `dice` and `nsd` in [0, 1]. `centre_line_mm`: mean distance of the outlined midline from the
     truth's. `beside_mm`: the same of those points alone that lie between the ends of the truth's
-    midline, because where a reader cuts it towards the cervix is arbitrary; `followed`: the share of
-    the truth's midline that the outlined one comes as close to as BESIDE_MM. `located`: see
+    midline, because where a reader cuts it towards the cervix is arbitrary; `followed`: the share
+    of the truth's midline that the outlined one comes as close to as BESIDE_MM. `located`: see
     `is_located`.
     """
 

@@ -1,6 +1,7 @@
 """From probabilities to findings and rows, with a network that sees what the test tells it."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -105,13 +106,31 @@ def test_what_is_too_thick_is_implausible(bundle):
     assert isinstance(found, Refusal) and found.reason is Reason.IMPLAUSIBLE_GEOMETRY
 
 
+def measured(mask, chord_mm, circle_mm):
+    """What a measurement of `mask` says, along its middle row."""
+    rows, columns = np.nonzero(mask)
+    midline = np.array([[rows.mean(), column] for column in np.unique(columns)])
+    return SimpleNamespace(
+        component=mask, outer_mm=chord_mm, inscribed_circle_mm=circle_mm, midline=midline
+    )
+
+
+def test_a_thin_line_that_is_sure_along_its_middle_is_sure():
+    mask = np.zeros((60, 60), bool)
+    mask[29:32, 10:50] = True
+    p = np.zeros((60, 60), np.float32)
+    p[30, 10:50], p[29, 10:50], p[31, 10:50] = 0.95, 0.55, 0.55
+    uterus = np.full((60, 60), 0.9, np.float32)
+    assert assess(p, uterus, measured(mask, 1.0, 1.0), (MM, 0.1)).confidence > 0.85
+
+
 def test_each_doubt_lowers_the_quality():
     mask = np.zeros((60, 60), bool)
     mask[25:35, 10:50] = True
     sure, uterus = np.where(mask, 0.95, 0.0).astype(np.float32), np.full((60, 60), 0.9, np.float32)
 
     def quality(p=sure, u=uterus, chord=3.0, circle=3.0, px=0.1):
-        return assess(p, u, mask, chord, circle, (MM, px)).quality
+        return assess(p, u, measured(mask, chord, circle), (MM, px)).quality
 
     good = quality()
     assert good > 0.85
@@ -128,7 +147,7 @@ def test_each_doubt_lowers_the_quality():
 )
 def test_a_poor_finding_names_its_weakest_part(weak, words):
     mask = np.ones((4, 4), bool)
-    sure = assess(np.ones((4, 4), np.float32), None, mask, 3, 3, (MM, 0.1))
+    sure = assess(np.ones((4, 4), np.float32), None, measured(mask, 3, 3), (MM, 0.1))
     refusal = too_poor(replace(sure, **{weak: 0.1}), 0.5)
     assert refusal.reason is Reason.LOW_QUALITY and words in refusal.message
 

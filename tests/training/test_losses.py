@@ -83,9 +83,25 @@ def test_with_everything_known_it_is_monais_dice_and_cross_entropy():
     theirs = DiceCELoss(
         softmax=True, include_background=False, batch=True, lambda_ce=2.0, weight=weight
     )(logits, truth)
-    ours = SegmentationLoss(Loss(endometrium_weight=3.0), 4, CPU)
+    ours = SegmentationLoss(Loss(endometrium_weight=3.0, soft_dice=False), 4, CPU)
     found = ours(logits, truth, ALL, torch.zeros(2, 8, 8))
     assert found[0].item() == pytest.approx(theirs.item(), abs=1e-6)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.7])
+def test_the_loss_is_smallest_where_the_probability_is_the_covered_share(share):
+    truth = torch.zeros(1, 4, 8, 8)
+    truth[:, 0], truth[:, 1] = 1 - share, share
+    loss = SegmentationLoss(Loss(), 4, CPU)
+    known = torch.ones(1, 4, dtype=torch.bool)
+
+    def at(p):
+        values = torch.tensor([1 - p, p, 1e-6, 1e-6]).log()[None, :, None, None]
+        logits = values.expand(1, 4, 8, 8)
+        return loss(logits, truth, known, torch.zeros(1, 8, 8))[0].item()
+
+    tried = np.arange(0.05, 1.0, 0.05)
+    assert min(tried, key=at) == pytest.approx(share)
 
 
 def test_distances_run_from_the_outline_in_millimetres():

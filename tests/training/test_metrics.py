@@ -96,12 +96,22 @@ def test_the_centre_line_of_a_shifted_band_is_as_far_as_the_shift():
 def test_what_lies_beyond_the_true_line_counts_in_one_distance_only():
     true = np.stack([np.zeros(101), np.linspace(0, 10, 101)], 1)
     found = np.stack([np.full(201, 0.5), np.linspace(0, 20, 201)], 1)
-    all_of_it, beside = line_distance(found, true)
+    all_of_it, beside, followed = line_distance(found, true)
+    assert followed == 1
     assert beside == pytest.approx(0.5, abs=1e-6)
     beyond = np.hypot(0.5, np.arange(0, 10, 0.1)).mean()
     assert all_of_it == pytest.approx((0.5 + beyond) / 2, abs=0.05)
     far = found + np.array([0, 50])
     assert line_distance(far, true)[0] == line_distance(far, true)[1] > 40
+
+
+def test_a_speck_on_a_long_line_does_not_follow_it():
+    true = np.stack([np.zeros(301), np.linspace(0, 30, 301)], 1)
+    speck = np.stack([np.full(11, 0.5), np.linspace(10, 11, 11)], 1)
+    _, beside, followed = line_distance(speck, true)
+    assert beside == pytest.approx(0.5, abs=1e-6) and followed < 0.1
+    on_it = replace(FIT, beside_mm=beside, followed=followed)
+    assert summarise([replace(GOOD, fit=on_it)]).beside_within_1_mm.value == 0
 
 
 def test_a_band_beside_the_truth_is_not_located_and_one_that_grazes_it_neither():
@@ -111,6 +121,8 @@ def test_a_band_beside_the_truth_is_not_located_and_one_that_grazes_it_neither()
     # Touching is not enough: calipers and centroid lie 2 mm below.
     low = box(35, 40, 22, 40)
     assert not is_located(low, truth, np.array([50.0, 60.0]), spacing)
+    # The number comes from between the calipers: they must lie there, whatever lies elsewhere.
+    assert not is_located(box(30, 20, 6, 80), truth, np.array([50.0, 60.0]), spacing)
     # Near is not enough either: there must be overlap.
     assert not is_located(box(36, 40, 2, 40), truth, np.array([37.0, 60.0]), spacing)
     # Without a scale the centre must lie inside.
@@ -156,7 +168,7 @@ def test_the_bootstrap_draws_patients_not_cases():
     assert bootstrap([], [], np.mean) is None
 
 
-FIT = Fit(dice=0.9, nsd=0.95, centre_line_mm=0.3, beside_mm=0.2, located=True)
+FIT = Fit(dice=0.9, nsd=0.95, centre_line_mm=0.3, beside_mm=0.2, followed=0.9, located=True)
 GOOD = Result(
     name="a",
     patient="a",
@@ -179,7 +191,7 @@ REFUSED = replace(
 )
 MISSED = replace(REFUSED, fit=None, outlined=False)
 MISPLACED = replace(
-    GOOD, true_mm=9.0, fit=Fit(0.0, 0.0, 9.0, 9.0, located=False), call=Call.INDETERMINATE
+    GOOD, true_mm=9.0, fit=Fit(0.0, 0.0, 9.0, 9.0, 0.0, located=False), call=Call.INDETERMINATE
 )
 EMPTY = replace(MISSED, visible=False, true_mm=None, drawn=False, families={"pattern": "none"})
 FALSE_FIND = replace(EMPTY, status=Status.MEASURED, measured_mm=4.0)
