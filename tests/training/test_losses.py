@@ -42,7 +42,8 @@ def test_the_marginal_loss_equals_a_computation_by_hand():
     )
     smooth = 1e-5
     parts = [
-        2 * (1 - (2 * 0.3 * 0.25 + smooth) / (0.3 + 0.25 + smooth)),  # endometrium, weight 2
+        # endometrium, weight 2: what both have in common is the smaller share
+        2 * (1 - (2 * 0.25 + smooth) / (0.3 + 0.25 + smooth)),
         1 - smooth / (0.1 + smooth),  # fluid
         0.0,  # uterus: nobody knows
     ]

@@ -244,7 +244,12 @@ def test_families_are_summed_up_by_themselves():
     assert by_family([GOOD]) == {}
     card = card_numbers(ALL)
     assert card["mae_mm"] == 2
-    assert card["by_pattern"]["none"] == {"n": 2, "measured": 0}
+    assert card["by_pattern"]["none"] == {
+        "n": 2,
+        "measured": 0,
+        "absent": 2,
+        "quiet_share": 0.5,
+    }
 
 
 def test_bins_hold_their_lower_end():
