@@ -34,7 +34,7 @@ def fan(depth_mm=70.0, radius_mm=11.0, half_degrees=60.0, seed=0, gap_mm=0.0):
     return np.where(inside, noise.clip(0, 255), 0).astype(np.uint8), mm, face
 
 
-def ticked(  # noqa: PLR0913 - styles
+def ticked(
     picture,
     mm,
     face,

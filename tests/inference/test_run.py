@@ -73,6 +73,12 @@ def test_a_phantom_is_measured_in_millimetres(still, bundle, runtime):
     assert length_px == pytest.approx(best.thickness_px, abs=1e-6)
 
 
+def without_ruler(data):
+    frame = data.pixel_array.copy()
+    frame[:, 750:] = 0
+    data.PixelData = frame.tobytes()
+
+
 def test_the_scale_scales_the_thickness(still, bundle, runtime):
     """The same pixels under a scale 1.1 times as large are 1.1 times as thick, roughly: the
     network sees another size, but no cache and no default may stand between."""
@@ -84,8 +90,9 @@ def test_the_scale_scales_the_thickness(still, bundle, runtime):
             -(item.PhysicalDeltaY * 1.1),
         )
 
-    one = measure_clip(still, bundle, runtime).record.best
-    other = measure_clip(edit(still, change), bundle, runtime).record.best
+    bare = edit(still, without_ruler)  # which would tell that the larger scale is wrong
+    one = measure_clip(bare, bundle, runtime).record.best
+    other = measure_clip(edit(bare, change), bundle, runtime).record.best
     assert other.row_mm == pytest.approx(1.1 * one.row_mm)
     assert other.thickness_mm == pytest.approx(1.1 * one.thickness_mm, rel=0.05)
 
@@ -110,6 +117,34 @@ def test_the_users_spacing_serves_only_files_that_carry_none(still, bundle, runt
     own = measure_clip(still, bundle, runtime, wrong).record.best
     assert own.calibration == "ultrasound_region"
     assert own.row_mm == pytest.approx(mm)
+
+
+def test_a_scale_that_the_ruler_contradicts_is_refused(still, bundle, runtime):
+    def change(data):
+        item = data.SequenceOfUltrasoundRegions[0]
+        item.PhysicalDeltaX = item.PhysicalDeltaY = item.PhysicalDeltaX * factor
+
+    for factor, fits in ((1.02, True), (1.05, False), (0.5, False)):
+        best = measure_clip(edit(still, change), bundle, runtime).record.best
+        assert (best.reason is not Reason.IMPLAUSIBLE_CALIBRATION) == fits, factor
+        if not fits:
+            assert best.thickness_mm is best.lower_mm is best.call is best.row_mm is None
+            assert "ruler" in best.message and "header says" in best.message
+
+
+def test_the_ruler_is_a_source_where_it_is_allowed(still, bundle, runtime, phantom):
+    bare = edit(still, lambda data: delattr(data, "SequenceOfUltrasoundRegions"))
+    stated = measure_clip(still, bundle, runtime).record.best
+    best = measure_clip(bare, bundle, runtime, Settings(allow_ruler=True)).record.best
+    assert best.calibration == "ruler"
+    assert best.row_mm == best.column_mm == pytest.approx(phantom.mm_per_px, rel=0.003)
+    if best.thickness_mm is not None and stated.thickness_mm is not None:
+        half = bundle.intervals.half_width(best.thickness_mm)
+        assert best.upper_mm - best.thickness_mm > half + 0.03 * best.thickness_mm
+    blind = measure_clip(edit(bare, without_ruler), bundle, runtime, Settings(allow_ruler=True))
+    assert blind.record.best.reason is Reason.NO_CALIBRATION
+    own = measure_clip(still, bundle, runtime, Settings(allow_ruler=True)).record.best
+    assert own.calibration == "ultrasound_region"
 
 
 def test_a_resized_export_is_refused(still, bundle, runtime):
