@@ -5,13 +5,13 @@ import shutil
 from pathlib import Path
 
 from data.phantom.collection import truth_row, write_truth
-from data.phantom.dicom import make_phantom, write_dicom
+from data.phantom.dicom import Renderer, make_phantom, write_dicom
 
 # (file name, seed, true thickness in mm, frames): either side of 6 mm, and a cine.
 PHANTOMS = (
-    ("phantom-5.4mm.dcm", 15, 5.4, 1),
-    ("phantom-6.6mm.dcm", 17, 6.6, 1),
-    ("phantom-cine-8.0mm.dcm", 6, 8.0, 24),
+    ("phantom-5.4mm.dcm", 4, 5.4, 1),
+    ("phantom-6.6mm.dcm", 7, 6.6, 1),
+    ("phantom-cine-8.0mm.dcm", 2, 8.0, 24),
 )
 # Published for testing in the package pydicom-data (MIT): (file there, name here).
 REAL = (
@@ -25,7 +25,7 @@ def prepare(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for name, seed, thickness_mm, frames in PHANTOMS:
-        phantom = make_phantom((seed,), thickness_mm, frames)
+        phantom = make_phantom((seed,), thickness_mm, frames, Renderer.PHYSICAL)
         write_dicom(phantom, folder / name)
         rows.append(truth_row(name, phantom))
     write_truth(folder, rows)

@@ -246,6 +246,7 @@ def run_summary(run: Run, bundle: Bundle, runtime: Runtime, settings: Settings) 
         "settings": {
             "threshold_mm": settings.threshold_mm,
             "spacing_mm": settings.user.spacing_mm if settings.user else None,
+            "allow_ruler": settings.allow_ruler,
             "device": runtime.device,
             "frames": "all" if settings.all_frames else "best",
             "pseudonymised": settings.pseudonym_key is not None,

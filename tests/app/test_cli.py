@@ -38,7 +38,7 @@ def run(*arguments, env=None, cwd=None):
 @pytest.fixture(scope="module")
 def phantom(tmp_path_factory):
     path = tmp_path_factory.mktemp("phantom") / "still.dcm"
-    write_dicom(make_phantom((3,), 7.0), path)
+    write_dicom(make_phantom((6,), 7.0), path)
     return path
 
 
