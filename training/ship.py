@@ -6,7 +6,7 @@ phantoms that it never saw, judges it on others, and writes it all into the card
 
 import argparse
 import csv
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -58,23 +58,37 @@ def about(recipe: list[Config], run: Path, name: str, known_failures: str) -> di
     }
 
 
-def ship(recipe: list[Config], run: Path, out: Path, texts: dict[str, str], n: int) -> None:
+@dataclass(frozen=True)
+class Chosen:
+    """What somebody chose on images of their own kind; None is fitted on phantoms."""
+
+    shift: float | None = None
+    """Taken off the endometrium's logit."""
+    min_quality: float | None = None
+    """See Bundle.min_quality."""
+
+
+def ship(
+    config: Config, run: Path, out: Path, texts: dict[str, str], n: int, chosen: Chosen
+) -> None:
     """Write the bundle OUT from the checkpoint in RUN, judged on `n` phantoms of each renderer.
 
-    `recipe` are the configurations of all stages in order; the last is RUN's. `texts` go into the
-    card.
+    `config` is RUN's configuration; `texts` go into the card.
     """
+    shift, limit = chosen.shift, chosen.min_quality
     checkpoint = run / CHECKPOINT
-    export(checkpoint, recipe[-1], LABELS, texts, out)
+    fields = export(checkpoint, config, LABELS, texts, out, shift or 0.0)
     bundle = load_bundle(out)
-    with phantom_cases(SHIFT_SEED, n // 2) as cases:
-        shift = fit_shift(cases, bundle, OpenVinoRuntime(bundle))
-    fields = export(checkpoint, recipe[-1], LABELS, texts, out, shift)
+    if shift is None:
+        with phantom_cases(SHIFT_SEED, n // 2) as cases:
+            shift = fit_shift(cases, bundle, OpenVinoRuntime(bundle))
+        fields = export(checkpoint, config, LABELS, texts, out, shift)
     bundle = load_bundle(out)
     runtime = OpenVinoRuntime(bundle)
-    with phantom_cases(QUALITY_SEED, n, empty=EMPTY) as cases:
-        unlimited = replace(bundle, min_quality=0.0)
-        limit = fit_min_quality(evaluate(cases, unlimited, runtime, outlines=False))
+    if limit is None:
+        with phantom_cases(QUALITY_SEED, n, empty=EMPTY) as cases:
+            unlimited = replace(bundle, min_quality=0.0)
+            limit = fit_min_quality(evaluate(cases, unlimited, runtime, outlines=False))
     fields["min_quality"] = limit
     with phantom_cases(INTERVAL_SEED, n) as cases:
         limited = replace(bundle, min_quality=limit)
@@ -103,12 +117,16 @@ def main() -> None:
     parser.add_argument(
         "--known-failures", type=Path, required=True, help="text file: what it does badly"
     )
+    chosen = "chosen on images of your own kind; fitted on phantoms if left out"
+    parser.add_argument("--shift", type=float, help=f"off the endometrium's logit, {chosen}")
+    parser.add_argument("--min-quality", type=float, help=f"least quality, {chosen}")
     parser.add_argument("--n", type=int, default=200, help="phantoms to calibrate and to judge on")
     arguments = parser.parse_args()
     recipe = [read_config(path) for path in arguments.recipe]
     known = " ".join(arguments.known_failures.read_text("utf-8").split())
+    by_hand = Chosen(arguments.shift, arguments.min_quality)
     texts = about(recipe, arguments.run, arguments.name, known)
-    ship(recipe, arguments.run, arguments.out, texts, arguments.n)
+    ship(recipe[-1], arguments.run, arguments.out, texts, arguments.n, by_hand)
 
 
 if __name__ == "__main__":
