@@ -33,8 +33,9 @@ MEANINGS_MM: dict[int, tuple[float, ...]] = {
     5: (1, 5, 10, 50),
     10: (5, 10, 20, 100),
 }
-# Those of them that are seen on scanners: 5/10 mm, 2.5/10 and 5/20 mm, 1/5 mm, 1/10 mm.
-BELIEVED_MM: dict[int, tuple[float, ...]] = {2: (10,), 4: (10, 20), 5: (5,), 10: (10,)}
+# Those of them that are taken: 5/10, 1/5 and 1/10 mm. 2.5/10 and 5/20 mm are seen, too, but cannot
+# always be told from each other.
+BELIEVED_MM: dict[int, tuple[float, ...]] = {2: (10,), 4: (), 5: (5,), 10: (10,)}
 DEPTH_MM = (20.0, 250.0)
 # Radius of the probe face: endocavity arrays, abdominal convex arrays.
 PROBES_MM = ((7.0, 16.0), (30.0, 70.0))

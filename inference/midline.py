@@ -124,6 +124,8 @@ def first_path(region: Region, radius_mm: float) -> Array:
     if length >= 1.2 * radius_mm:
         return path
     inside = np.argwhere(mask) * grid - grid
+    if len(inside) < 3:  # so small that the finer lattice misses it
+        inside = np.argwhere(region.filled) * region.spacing
     centre = inside.mean(0)
     values, vectors = np.linalg.eigh(np.cov((inside - centre).T))
     reach = np.sqrt(values[1]) * np.linspace(-1.0, 1.0, 21)[:, None]

@@ -88,8 +88,6 @@ def exact(found, mm, tick_mm=5.0):
         {"thick": 3, "lengths": (3, 6)},  # dots, small and large
         {"level": 60},
         {"skip": (3, 4, 9)},
-        {"tick_mm": 5.0, "long_every": 4},
-        {"tick_mm": 2.5, "long_every": 4},
     ],
 )
 def test_styles(style):
@@ -101,6 +99,12 @@ def test_styles(style):
     assert found.ticks.shape[1] == 2
     steps = np.diff(found.ticks[:, 0]) * mm / found.tick_mm
     assert np.abs(steps - np.rint(steps)).max() < 0.1
+
+
+@pytest.mark.parametrize("tick_mm", [2.5, 5.0])
+def test_one_long_tick_in_four_is_not_believed(tick_mm):
+    picture, mm, face = fan()
+    assert isinstance(read(ticked(picture, mm, face, tick_mm=tick_mm, long_every=4)), str)
 
 
 def test_ticks_of_one_millimetre():
