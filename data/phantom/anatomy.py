@@ -205,18 +205,18 @@ class Endometrium:
         return profile
 
     def fluid_half(self, s: Array) -> Array:
-        """Return half the thickness of the fluid lens (mm) at arc length `s`."""
+        """Return half the thickness of the fluid (mm) at arc length `s`: a lens, nowhere thicker
+        than twice the tissue around it."""
         if self.fluid_mm <= 0:
             return np.zeros_like(s)
         u = s / self.length_mm + 0.5
         centre = 0.5 * (self.rise + self.fall)
         lens: Array = np.sqrt(np.clip(1 - ((u - centre) / 0.3) ** 2, 0, 1))
-        return 0.5 * self.fluid_mm * lens
+        return np.minimum(0.5 * self.fluid_mm * lens, 2 * self.thickness_mm * self.profile(s))
 
     def half(self, s: Array) -> Array:
         """Return the distance from midline to basal interface (mm), fluid included."""
-        half = 0.5 * self.thickness_mm * self.profile(s)
-        return half + np.where(half > 0, np.minimum(self.fluid_half(s), 4 * half), 0.0)
+        return 0.5 * self.thickness_mm * self.profile(s) + self.fluid_half(s)
 
 
 @dataclass(frozen=True)

@@ -240,7 +240,7 @@ def endometrium(
         raise ValueError("the scene shows no endometrium")
     s, d = band.frame.local(at.depth, at.lateral)
     half = band.half(s)
-    fluid_half = np.minimum(band.fluid_half(s), 2 * band.thickness_mm * band.profile(s))
+    fluid_half = band.fluid_half(s)
     inside = half - np.abs(d)
     cover = np.where(half > 0, edge(inside, at.px), 0.0)
     fluid = np.where((fluid_half > 0) & (half > 0), edge(fluid_half - np.abs(d), at.px), 0.0)

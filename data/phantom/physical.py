@@ -94,7 +94,7 @@ def scene_labels(scene: Scene, raster: Raster) -> Array:
     if band is not None:
         s, d = band.frame.local(depth, lateral)
         half = band.half(s)
-        fluid_half = np.minimum(band.fluid_half(s), 2 * band.thickness_mm * band.profile(s))
+        fluid_half = band.fluid_half(s)
         cover = np.where(half > 0, edge(half - np.abs(d), px), 0)
         fluid = np.where((fluid_half > 0) & (half > 0), edge(fluid_half - np.abs(d), px), 0)
         labels[2] = fluid

@@ -205,7 +205,7 @@ def _endometrium(painting: Painting, band: Endometrium, pattern: Pattern, rng: R
     s, d = band.frame.local(grid.depth, grid.lateral)
     half = band.half(s)
     inside = np.where(half > 0, half - np.abs(d), -np.abs(d) - 1)
-    fluid_half = np.minimum(band.fluid_half(s), 2 * band.thickness_mm * band.profile(s))
+    fluid_half = band.fluid_half(s)
     core = np.abs(d) - fluid_half
     around = painting.db
     # A weak halo of either sign: the inner myometrium, no part of the endometrium.
