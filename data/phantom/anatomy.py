@@ -212,7 +212,10 @@ class Endometrium:
         u = s / self.length_mm + 0.5
         centre = 0.5 * (self.rise + self.fall)
         lens: Array = np.sqrt(np.clip(1 - ((u - centre) / 0.3) ** 2, 0, 1))
-        return np.minimum(0.5 * self.fluid_mm * lens, 2 * self.thickness_mm * self.profile(s))
+        half: Array = np.minimum(
+            0.5 * self.fluid_mm * lens, 2 * self.thickness_mm * self.profile(s)
+        )
+        return half
 
     def half(self, s: Array) -> Array:
         """Return the distance from midline to basal interface (mm), fluid included."""
