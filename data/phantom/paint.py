@@ -20,7 +20,7 @@ from data.phantom.anatomy import (
     Structure,
     Subject,
 )
-from data.phantom.texture import along, edge, ridge, smooth_field, streaks
+from data.phantom.texture import along, edge, ridge, smooth_field, streaks, strip_share
 
 
 @dataclass(frozen=True)
@@ -142,6 +142,15 @@ def _behind(at: Place, what: Structure) -> Array:
     return ridge(at.angle - angle, max(width, 0.02)) * edge(at.distance - distance, 4.0)
 
 
+def _off_band(scene: Scene, at: Place) -> Array | float:
+    """Return 0 on the endometrium and just beside it, 1 from 2 mm away; 1 where there is none."""
+    band = scene.endometrium
+    if band is None:
+        return 1.0
+    s, d = band.frame.local(at.depth, at.lateral)
+    return edge(np.abs(d) - band.half(s) - 1.5, 1.0)
+
+
 def uterus(rng: Rng, grey: Array, wall: Array, at: Place, scene: Scene, look: Look) -> Array:
     """Paint the uterus; `wall` is the signed depth below its wall in mm."""
     body_of = scene.uterus
@@ -153,15 +162,14 @@ def uterus(rng: Rng, grey: Array, wall: Array, at: Place, scene: Scene, look: Lo
     shape = wall.shape
     body = level + rng.uniform(0, 0.08) * smooth_field(rng, shape, int(rng.integers(4, 16)))
     # Layers of muscle and vessels: faint lines along the wall that are no endometrium.
+    # They are drawn as if there were none, and left out on it: nothing about them tells how thick
+    # the endometrium is, but that they do not cross it.
     s, d = body_of.frame.local(at.depth, at.lateral)
-    band = scene.endometrium
-    keep_off = 0.5 * band.thickness_mm + 2.5 if band else 0.15 * body_of.short_mm
+    off_band = _off_band(scene, at)
     for _ in range(rng.integers(0, 5)):
-        off = rng.choice([-1, 1]) * rng.uniform(
-            keep_off, max(keep_off + 1, 0.48 * body_of.short_mm)
-        )
+        off = rng.choice([-1, 1]) * rng.uniform(0.08, 0.48) * body_of.short_mm
         middle = rng.uniform(-0.4, 0.4) * body_of.long_mm
-        fade = edge(rng.uniform(3, 0.35 * body_of.long_mm) - np.abs(s - middle), 6.0)
+        fade = edge(rng.uniform(3, 0.35 * body_of.long_mm) - np.abs(s - middle), 6.0) * off_band
         body = body + rng.uniform(-0.12, 0.18) * fade * ridge(d - off, rng.uniform(0.3, 1.5))
     soft = edge(wall, log_uniform(rng, 0.4, 7))
     keep = rng.uniform(0.0, 0.1 + 0.2 * look.wild)  # some of what lies behind shines through
@@ -242,8 +250,7 @@ def endometrium(
     half = band.half(s)
     fluid_half = band.fluid_half(s)
     inside = half - np.abs(d)
-    cover = np.where(half > 0, edge(inside, at.px), 0.0)
-    fluid = np.where((fluid_half > 0) & (half > 0), edge(fluid_half - np.abs(d), at.px), 0.0)
+    cover, fluid = strip_share(d, half, at.px), strip_share(d, fluid_half, at.px)
 
     soft = np.where(half > 0, edge(inside, max(log_uniform(rng, 0.15, 1.2), at.px)), 0.0)
     core = np.abs(d) - fluid_half

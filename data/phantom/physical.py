@@ -20,6 +20,7 @@ from data.phantom.acoustics import (
 )
 from data.phantom.anatomy import Array, Rng, Scene
 from data.phantom.render import Picture, Raster
+from data.phantom.texture import strip_share
 from data.phantom.tissue import edge, paint
 
 # Scatterers per square millimetre: about ten in a resolution cell, enough for developed speckle.
@@ -93,10 +94,8 @@ def scene_labels(scene: Scene, raster: Raster) -> Array:
     band = scene.endometrium
     if band is not None:
         s, d = band.frame.local(depth, lateral)
-        half = band.half(s)
-        fluid_half = band.fluid_half(s)
-        cover = np.where(half > 0, edge(half - np.abs(d), px), 0)
-        fluid = np.where((fluid_half > 0) & (half > 0), edge(fluid_half - np.abs(d), px), 0)
+        half, fluid_half = band.half(s), band.fluid_half(s)
+        cover, fluid = strip_share(d, half, px), strip_share(d, fluid_half, px)
         labels[2] = fluid
         labels[1] = np.clip(cover - fluid, 0, 1)
         labels[3] = np.clip(np.maximum(labels[3], cover) - labels[1] - labels[2], 0, 1)

@@ -16,6 +16,7 @@ from data.phantom.anatomy import Array, Rng, Scene
 from data.phantom.degrade import artefacts, export, grain, grey_map, marks
 from data.phantom.paint import Look, Place, tissue
 from data.phantom.texture import smooth_field
+from data.phantom.visibility import interface_contrast
 
 # The order of the label channels, and so of the network's outputs.
 LABELS = ("background", "endometrium", "fluid", "uterus")
@@ -41,12 +42,15 @@ class Raster:
 class Picture:
     """A rendered scene: `luma` uint8, `sector` bool, `labels` float32 (4, rows, columns) in [0, 1].
 
-    The labels are the area shares of LABELS in each pixel and sum to 1.
+    The labels are the area shares of LABELS in each pixel and sum to 1. `contrast` is that of the
+    fainter basal interface (visibility.interface_contrast): of renderer 1 only, None without an
+    endometrium.
     """
 
     luma: NDArray[np.uint8]
     sector: NDArray[np.bool_]
     labels: NDArray[np.float32]
+    contrast: float | None = None
 
 
 def render(
@@ -94,4 +98,7 @@ def render(
     labels[3] = np.clip(np.maximum(uterus, band) - labels[1] - labels[2], 0, 1)
     labels *= sector
     labels[0] = 1 - labels[1:].sum(0)
-    return Picture(luma, sector, labels)
+    contrast = None
+    if scene.endometrium is not None:
+        contrast = interface_contrast(scene.endometrium, luma, depth, lateral, sector)
+    return Picture(luma, sector, labels, contrast)

@@ -6,10 +6,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from data.phantom.anatomy import Scene, Sector
-from data.phantom.render import Raster, render
+from data.phantom.anatomy import Rng, Scene, Sector
+from data.phantom.render import Picture, Raster, render
 from data.phantom.sampling import sample_scene
 from imaging.grid import GridSpec, normalise
+
+# Share of pictures with an endometrium.
+VISIBLE = 0.68
+# Least contrast of either basal interface (visibility.interface_contrast). In pictures below it,
+# looked at one by one, a person cannot tell where the endometrium ends; one in five is.
+MIN_CONTRAST = 0.5
 
 
 @dataclass(frozen=True)
@@ -33,9 +39,20 @@ def grid_raster(sector: Sector, spec: GridSpec, mm_per_px: float | None = None) 
 
 
 def sample(seed: int, index: int, spec: GridSpec) -> Sample:
-    """Draw picture number `index` of stream `seed`: the same two numbers give the same picture."""
+    """Draw picture number `index` of stream `seed`: the same two numbers give the same picture.
+
+    Pictures that do not show their endometrium are drawn again.
+    """
     rng = np.random.default_rng([seed, index])
-    scene = sample_scene(rng)
+    visible = float(rng.random() < VISIBLE)
+    while True:
+        scene = sample_scene(rng, visible=visible)
+        picture = _picture(scene, spec, rng)
+        if picture.contrast is None or picture.contrast >= MIN_CONTRAST:
+            return Sample(normalise(picture.luma, picture.sector)[None], picture.labels, scene)
+
+
+def _picture(scene: Scene, spec: GridSpec, rng: Rng) -> Picture:
     # Uncalibrated frames reach the network at a guessed size, and calibrations vary a little.
     scale = rng.uniform(0.75, 1.35) if rng.random() < 0.35 else 1.0
     raster = grid_raster(scene.sector, spec, spec.mm_per_px * scale)
@@ -45,5 +62,4 @@ def sample(seed: int, index: int, spec: GridSpec) -> Sample:
         raster.spacing_mm,
         (raster.origin_mm[0] + shift[0], raster.origin_mm[1] + shift[1]),
     )
-    picture = render(scene, raster, rng)
-    return Sample(normalise(picture.luma, picture.sector)[None], picture.labels, scene)
+    return render(scene, raster, rng)

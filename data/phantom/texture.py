@@ -18,6 +18,18 @@ def ridge(distance: Array, width: float) -> Array:
     return line
 
 
+def strip_share(distance: Array, half: Array, px: float) -> Array:
+    """Return the share of a pixel that a strip covers, in [0, 1].
+
+    `distance` (mm) of the pixel's centre from the strip's middle, `half` its half width (mm), `px`
+    the side of a pixel (mm). Holds for strips thinner than a pixel, too; 0 where `half` is 0.
+    """
+    upper = np.minimum(half, distance + 0.5 * px)
+    lower = np.maximum(-half, distance - 0.5 * px)
+    share: Array = np.clip((upper - lower) / px, 0.0, 1.0)
+    return share
+
+
 def along(at: Array, knots: Array, values: Array) -> Array:
     """Piecewise linear function of a coordinate field."""
     return np.interp(at.ravel(), knots, values).reshape(at.shape).astype(np.float32)
