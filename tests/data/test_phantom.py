@@ -1,4 +1,5 @@
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,12 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom import dcmread
 
-from data.phantom.anatomy import ArcFrame, Pattern
+from data.phantom import stream
+from data.phantom.anatomy import ArcFrame, Endometrium, Pattern, Sector
 from data.phantom.collection import TRUTH_COLUMNS, write_phantoms
 from data.phantom.dicom import make_phantom, write_dicom
+from data.phantom.physical import scene_labels
 from data.phantom.render import LABELS, Raster, render
 from data.phantom.sampling import sample_scene
 from data.phantom.stream import grid_raster, sample
+from data.phantom.texture import strip_share
+from data.phantom.visibility import interface_contrast
 from imaging.calibration import Calibration, calibrate
 from imaging.clip import Clip
 from imaging.grid import GridSpec
@@ -59,26 +64,80 @@ def test_labels_are_shares_of_area(seed):
 
 def test_the_label_of_a_phantom_measures_its_truth():
     """Drawn without raggedness, the label's own thickness is the scene's, for every shape."""
+    everywhere = Sector(radius_mm=0.01, half_angle=np.pi, depth_mm=300)
     errors = []
     for seed in range(30):
         rng = np.random.default_rng(1000 + seed)
-        scene = sample_scene(rng, visible=1.0)
+        scene = replace(sample_scene(rng, visible=1.0), sector=everywhere)
         band = scene.endometrium
         assert band is not None
         middle = band.frame.centre
         raster = Raster((420, 420), (0.2, 0.2), (middle[0] - 42, middle[1] - 42))
-        s, d = band.frame.local(*raster.coordinates())
-        half = band.half(s)
-        fluid_half = np.minimum(band.fluid_half(s), 2 * band.thickness_mm * band.profile(s))
-        cover = np.clip(0.5 + (half - np.abs(d)) / 0.2, 0, 1) * (half > 0)
-        fluid = np.clip(0.5 + (fluid_half - np.abs(d)) / 0.2, 0, 1) * (fluid_half > 0)
-        inside = band.length_mm < 78 and band.thickness_mm > 1.5
-        if inside:
-            found = measure_thickness(np.clip(cover - fluid, 0, 1), (0.2, 0.2), fluid=fluid)
+        if band.length_mm < 78 and band.thickness_mm > 1.5:
+            labels = render(scene, raster, rng, ragged_mm=0).labels.astype(float)
+            assert np.abs(labels - scene_labels(scene, raster)).max() < 1e-5  # both renderers agree
+            found = measure_thickness(labels[1], (0.2, 0.2), fluid=labels[2])
             errors.append(found.thickness_mm - band.thickness_mm)
     assert len(errors) >= 15
     assert abs(np.mean(errors)) < 0.06
     assert np.percentile(np.abs(errors), 90) < 0.2
+
+
+@given(half=st.floats(0, 5), offset=st.floats(-0.5, 0.5), px=st.sampled_from([0.1, 0.3, 0.45, 2.0]))
+def test_the_shares_of_a_strip_add_up_to_its_width(half, offset, px):
+    distance = px * (np.arange(-60, 61) + offset)
+    share = strip_share(distance, np.full_like(distance, half), px)
+    assert share.min() >= 0 and share.max() <= 1
+    assert share.sum() * px == pytest.approx(2 * half, abs=1e-9)
+
+
+def band_picture(inside, above, below, spread=8.0, thickness_mm=6.0):
+    """Return the contrast of a level band of grey `inside` between two tissues."""
+    band = Endometrium(ArcFrame((0, 0), 0, 0), 40, thickness_mm, 0.1, 0.6, 0.8, 0)
+    raster = Raster((160, 240), (0.3, 0.3), (-24, -36))
+    depth, lateral = raster.coordinates()
+    s, d = band.frame.local(depth, lateral)
+    grey = np.where(np.abs(d) <= band.half(s), inside, np.where(d < 0, above, below))
+    noise = np.random.default_rng(1).normal(0, spread, grey.shape)
+    luma = np.clip(grey + noise, 0, 255).astype(np.uint8)
+    return interface_contrast(band, luma, depth, lateral, np.ones(luma.shape, bool))
+
+
+def test_an_interface_shows_by_its_difference_over_the_speckle():
+    assert band_picture(120, 80, 80) == pytest.approx(40 / 8, rel=0.1)
+    assert band_picture(120, 80, 80, thickness_mm=1.0) == pytest.approx(40 / 8, rel=0.1)
+    assert band_picture(50, 80, 80) == pytest.approx(30 / 8, rel=0.1)  # darker shows, too
+    assert band_picture(100, 98, 98) < 0.5
+
+
+def test_the_fainter_interface_counts():
+    assert band_picture(120, 80, 119) < 0.3
+    assert band_picture(0, 0, 0) < 0.1  # all black
+
+
+def test_an_interface_outside_the_picture_does_not_show():
+    band = Endometrium(ArcFrame((0, 0), 0, 0), 40, 6, 0.1, 0.6, 0.8, 0)
+    raster = Raster((60, 60), (0.3, 0.3), (0, 0))
+    luma = np.full((60, 60), 90, np.uint8)
+    seen = np.ones((60, 60), bool)
+    assert interface_contrast(band, luma, *raster.coordinates(), seen) == 0
+
+
+def test_a_picture_that_hides_its_endometrium_is_drawn_again(monkeypatch):
+    """With a limit that most pictures miss, every one that comes out is above it."""
+    drawn = []
+
+    def watched(*args, **options):
+        drawn.append(render(*args, **options))
+        return drawn[-1]
+
+    monkeypatch.setattr(stream, "MIN_CONTRAST", 2.0)
+    monkeypatch.setattr(stream, "render", watched)
+    for i in range(8):
+        shown = sample(11, i, SPEC).scene.endometrium
+        assert (drawn[-1].contrast is None) == (shown is None)
+        assert shown is None or drawn[-1].contrast >= 2.0
+    assert len(drawn) > 8
 
 
 def test_the_stream_repeats_and_differs():
