@@ -20,6 +20,7 @@ from data.phantom.anatomy import Pattern, Scene
 from data.phantom.physical import render_physical
 from data.phantom.render import Picture, Raster, render
 from data.phantom.sampling import sample_scene
+from data.phantom.stream import MIN_CONTRAST
 from data.phantom.testscenes import physical_scene
 
 Array = NDArray[np.floating]
@@ -79,10 +80,10 @@ def from_statistics(path: Path) -> dict[str, Triple]:
 
 def picture(scene: Scene, draw: Callable[[Raster], Picture]) -> tuple[Picture, Raster]:
     """Draw a scene at twice the resolution of the real images and average 2 x 2 pixels."""
-    sector = scene.sector
-    top = sector.radius_mm * (np.cos(sector.half_angle) - 1)
-    reach = (sector.radius_mm + sector.depth_mm) * np.sin(min(sector.half_angle, np.pi / 2))
-    row = (sector.depth_mm - top) / (ROWS - 8)
+    fan = scene.sector
+    top = fan.radius_mm * (np.cos(fan.half_angle) - 1)
+    reach = (fan.radius_mm + fan.depth_mm) * np.sin(min(fan.half_angle, np.pi / 2))
+    row = (fan.depth_mm - top) / (ROWS - 8)
     columns = 2 * int(np.ceil(reach / (row * STRETCH)))
     fine = Raster(
         (2 * ROWS, 2 * columns),
@@ -102,7 +103,8 @@ def picture(scene: Scene, draw: Callable[[Raster], Picture]) -> tuple[Picture, R
     )
     labels = np.asarray(mean(drawn.labels), np.float32)
     luma = np.rint(mean(drawn.luma.astype(float))).astype(np.uint8)
-    return Picture(luma, mean(drawn.sector.astype(float)) > 0.99, labels), coarse
+    sector = mean(drawn.sector.astype(float)) > 0.99
+    return Picture(luma, sector, labels, drawn.contrast), coarse
 
 
 def width_at_half(values: Array, step: float) -> float:
@@ -158,7 +160,10 @@ def measure(scene: Scene, shown: Picture, raster: Raster) -> dict[str, float]:
 
 
 def survey(renderer: int, n: int) -> dict[str, Triple]:
-    """Measure `n` pictures of renderer 1 or 2. Returns triples by name, as REAL."""
+    """Measure `n` pictures of renderer 1 or 2. Returns triples by name, as REAL.
+
+    Of renderer 1 what hides its endometrium is left out, as in training.
+    """
     found: dict[str, list[float]] = defaultdict(list)
     for i in range(n):
         rng = np.random.default_rng([41, renderer, i])
@@ -168,6 +173,8 @@ def survey(renderer: int, n: int) -> dict[str, Triple]:
         else:
             scene = physical_scene(rng, None, 0.0, visible=True)
             shown, raster = picture(scene, lambda fine, s=scene, r=rng: render_physical(s, fine, r))
+        if shown.contrast is not None and shown.contrast < MIN_CONTRAST:
+            continue
         for name, value in measure(scene, shown, raster).items():
             found[name].append(value)
             if scene.pattern in GROUPS:
