@@ -10,7 +10,6 @@ from safetensors.torch import save_file
 from models.bundle import CARD, EXPORT, NORMALISATION, WEIGHTS, IntervalTable, file_sha256
 from models.network import Architecture, build_network
 from models.runtime import import_openvino
-from training.checkpoint import averaged_weights
 from training.config import Config
 
 # Until intervals are calibrated a bundle must not look precise.
@@ -60,8 +59,19 @@ def write_card(
     (out / CARD).write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
+def blended(
+    weights: dict[str, torch.Tensor], others: dict[str, torch.Tensor], part: float
+) -> dict[str, torch.Tensor]:
+    """Average the weights of two networks, a share `part` in [0, 1] of it from `others`.
+
+    Where one was trained on from the other, the average is often better than either on pictures of
+    another kind than both learned from (Wortsman et al., CVPR 2022, 7959, WiSE-FT).
+    """
+    return {name: (1 - part) * value + part * others[name] for name, value in weights.items()}
+
+
 def export(
-    checkpoint: Path,
+    weights: dict[str, torch.Tensor],
     config: Config,
     labels: tuple[str, ...],
     about: dict[str, str],
@@ -70,13 +80,13 @@ def export(
 ) -> dict[str, Any]:
     """Write the bundle's files into OUT; intervals stay uncalibrated until they are fitted.
 
+    `weights` are the network's, for instance `averaged_weights` of a run.
     `about` has the card's texts: name, training_data, known_failures, licence. `shift` is taken off
     the endometrium's logit. Returns the card's fields for `write_card`.
     """
     out.mkdir(parents=True, exist_ok=True)
     architecture = Architecture.halving(config.network.channels)
-    weights = shifted(averaged_weights(checkpoint), labels.index("endometrium"), shift)
-    weights = half_precision(weights)
+    weights = half_precision(shifted(weights, labels.index("endometrium"), shift))
     save_file(weights, out / WEIGHTS)
     network = build_network(architecture, len(labels))
     network.load_state_dict({name: value.float() for name, value in weights.items()})

@@ -14,6 +14,7 @@ import torch
 from data.phantom.dicom import Renderer
 from data.phantom.render import LABELS
 from models.bundle import load_bundle
+from models.network import Architecture, build_network
 from models.runtime import OpenVinoRuntime
 from training.calibrate import (
     INTERVAL_SEED,
@@ -25,10 +26,10 @@ from training.calibrate import (
     fit_shift,
     phantom_cases,
 )
-from training.checkpoint import CHECKPOINT
+from training.checkpoint import CHECKPOINT, Weights, averaged_weights, starting_weights
 from training.config import Config, read_config
 from training.evaluate import evaluate
-from training.export import export, write_card
+from training.export import blended, export, write_card
 from training.summary import card_numbers
 
 # Share of frames without an endometrium among those that calibrate and judge.
@@ -66,6 +67,21 @@ class Chosen:
     """Taken off the endometrium's logit."""
     min_quality: float | None = None
     """See Bundle.min_quality."""
+    blend: tuple[str, float] | None = None
+    """A run or bundle of the same network whose weights are averaged in, and its share of them."""
+
+
+def weights_of(run: Path, config: Config, chosen: Chosen) -> Weights:
+    """Return the weights that a run is for, with those averaged in that were chosen.
+
+    Raises RunError.
+    """
+    weights = averaged_weights(run / CHECKPOINT)
+    if chosen.blend is None:
+        return weights
+    other, part = chosen.blend
+    network = build_network(Architecture.halving(config.network.channels), len(LABELS))
+    return blended(weights, starting_weights(other, network, config), part)
 
 
 def ship(
@@ -76,13 +92,13 @@ def ship(
     `config` is RUN's configuration; `texts` go into the card.
     """
     shift, limit = chosen.shift, chosen.min_quality
-    checkpoint = run / CHECKPOINT
-    fields = export(checkpoint, config, LABELS, texts, out, shift or 0.0)
+    weights = weights_of(run, config, chosen)
+    fields = export(weights, config, LABELS, texts, out, shift or 0.0)
     bundle = load_bundle(out)
     if shift is None:
         with phantom_cases(SHIFT_SEED, n // 2) as cases:
             shift = fit_shift(cases, bundle, OpenVinoRuntime(bundle))
-        fields = export(checkpoint, config, LABELS, texts, out, shift)
+        fields = export(weights, config, LABELS, texts, out, shift)
     bundle = load_bundle(out)
     runtime = OpenVinoRuntime(bundle)
     if limit is None:
@@ -120,11 +136,18 @@ def main() -> None:
     chosen = "chosen on images of your own kind; fitted on phantoms if left out"
     parser.add_argument("--shift", type=float, help=f"off the endometrium's logit, {chosen}")
     parser.add_argument("--min-quality", type=float, help=f"least quality, {chosen}")
+    parser.add_argument(
+        "--blend",
+        nargs=2,
+        metavar=("START", "SHARE"),
+        help="average the weights of another run or bundle in, this share (0 to 1) of them",
+    )
     parser.add_argument("--n", type=int, default=200, help="phantoms to calibrate and to judge on")
     arguments = parser.parse_args()
     recipe = [read_config(path) for path in arguments.recipe]
     known = " ".join(arguments.known_failures.read_text("utf-8").split())
-    by_hand = Chosen(arguments.shift, arguments.min_quality)
+    blend = arguments.blend and (arguments.blend[0], float(arguments.blend[1]))
+    by_hand = Chosen(arguments.shift, arguments.min_quality, blend)
     texts = about(recipe, arguments.run, arguments.name, known)
     ship(recipe[-1], arguments.run, arguments.out, texts, arguments.n, by_hand)
 

@@ -18,6 +18,7 @@ from training.batches import Pictures
 from training.checkpoint import RunError
 from training.config import read_config
 from training.export import export
+from training.ship import Chosen, weights_of
 from training.train import averaged_weights, learning_rate, read_items, train
 
 ABOUT = dict.fromkeys(("name", "training_data", "known_failures", "licence"), "test")
@@ -256,12 +257,31 @@ def test_the_learning_rate_warms_up_stays_and_falls(tmp_path):
 def test_a_run_is_exported_as_a_bundle(tmp_path):
     config = config_of(tmp_path, 2, grid_size=64)
     checkpoint = train(config, tmp_path / "run")
-    export(checkpoint, config, LABELS, ABOUT, tmp_path / "bundle")
+    export(averaged_weights(checkpoint), config, LABELS, ABOUT, tmp_path / "bundle")
     bundle = load_bundle(tmp_path / "bundle")
     picture = np.random.default_rng(0).normal(size=(1, 1, 64, 64)).astype(np.float32)
     assert np.allclose(
         OpenVinoRuntime(bundle)(picture), TorchRuntime(bundle, "cpu")(picture), atol=1e-4
     )
+
+
+def test_weights_of_another_run_are_averaged_in(tmp_path):
+    config = config_of(tmp_path, 2, grid_size=64)
+    ends = []
+    for name, seed in (("one", 1), ("two", 2)):
+        run = tmp_path / name
+        train(config.model_copy(update={"seed": seed}), run)
+        ends.append(averaged_weights(run / "checkpoint.pt"))
+    chosen = Chosen(blend=(str(tmp_path / "two"), 0.25))
+    found = weights_of(tmp_path / "one", config, chosen)
+    for name, value in found.items():
+        assert torch.allclose(value, 0.75 * ends[0][name] + 0.25 * ends[1][name])
+    assert any(not torch.equal(ends[0][name], ends[1][name]) for name in found)
+    alone = weights_of(tmp_path / "one", config, Chosen())
+    assert all(torch.equal(alone[name], ends[0][name]) for name in found)
+    other = config_of(tmp_path, 2, grid_size=64, channels=[4, 6])
+    with pytest.raises(RunError, match=r"another network"):
+        weights_of(tmp_path / "one", other, chosen)
 
 
 def test_the_command_trains_goes_on_and_explains(tmp_path):
