@@ -124,6 +124,7 @@ def _read_truth(folder: Path) -> list[Case]:
         groups = {
             "pattern": values.get("pattern"),
             "view": values.get("subject"),
+            "orientation": values.get("orientation"),
             "fluid": {"true": "with", "false": "without"}.get(values.get("fluid", "")),
             "renderer": values.get("renderer"),
         }

@@ -260,6 +260,16 @@ def _other_images(before: dict[str, Any], about: dict[str, Any]) -> str:
     return f"other data ({' and '.join(parts)}; files or labels differ)" if parts else ""
 
 
+def other_versions(before: dict[str, Any], about: dict[str, Any]) -> list[str]:
+    """Return which packages that decide numbers have another version than when the run began."""
+    old, new = before.get("versions", {}), about["versions"]
+    return [
+        f"{name} was {old[name]} when the run began and is now {new[name]}"
+        for name in sorted(old.keys() & new.keys())
+        if old[name] != new[name]
+    ]
+
+
 def write_about(out: Path, about: dict[str, Any]) -> None:
     """Write run.json."""
     text = json.dumps(about, indent=1, ensure_ascii=False)

@@ -29,6 +29,7 @@ from training.checkpoint import (
     averaged_weights,
     describe,
     no_losses,
+    other_versions,
     run_in,
     starting_weights,
     write_about,
@@ -100,15 +101,18 @@ def train(
     first = None if start is None else starting_weights(start, progress.network, config)
     about = describe(config, items, first)
     checkpoint = out / CHECKPOINT
-    if run_in(out, about) is not None:
+    before = run_in(out, about)
+    if before is not None:
         progress.load(checkpoint, device)
         log.info("continuing at step %d of %d", progress.step, config.steps)
+        for change in other_versions(before, about):
+            log.warning("%s: the run will not end as an unbroken one would have.", change)
     else:
         if first is not None:
             progress.network.load_state_dict(first)
             progress.average.module.load_state_dict(first)
+        write_about(out, about)  # first: a checkpoint without it would belong to no run
         progress.save(checkpoint)  # with its start in it: from here on the run stands alone
-        write_about(out, about)
     if progress.step < config.steps:
         with Tracker(out, progress.step) as tracker:
             _steps(config, items, progress, checkpoint, _Watchers(tracker, watch))

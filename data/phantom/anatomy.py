@@ -66,6 +66,14 @@ class Pattern(StrEnum):
     NONE = "none"
 
 
+class Orientation(StrEnum):
+    """How steeply an endometrium lies in the picture; which end is the fundus cannot be seen."""
+
+    LEVEL = "level"  # below 30 degrees against the skin line
+    OBLIQUE = "oblique"
+    STEEP = "steep"  # above 60 degrees, along the beams: its interfaces answer least
+
+
 @dataclass(frozen=True)
 class Sector:
     """Fan of an endocavity probe: face radius and depth in mm, half opening angle in rad.
@@ -237,3 +245,13 @@ class Scene:
     def true_thickness_mm(self) -> float | None:
         """Thickest double layer without fluid, or None."""
         return self.endometrium.thickness_mm if self.endometrium else None
+
+    @property
+    def orientation(self) -> Orientation | None:
+        """How the endometrium lies, at the middle of its length; None without one."""
+        if self.endometrium is None:
+            return None
+        slope = math.degrees(math.asin(abs(math.sin(self.endometrium.frame.angle))))
+        if slope < 30:
+            return Orientation.LEVEL
+        return Orientation.OBLIQUE if slope <= 60 else Orientation.STEEP

@@ -256,9 +256,11 @@ def endometrium(
     core = np.abs(d) - fluid_half
     add = _pattern(rng, scene, soft, core, np.where(half > 0, inside, -9.0), look)
     grey = grey + add * _interrupted(rng, s, band, look.wild)
-    if rng.random() < 0.5:  # weak halo of either sign, outside the band and not part of it
+    if rng.random() < 0.5:
+        # A weak halo outside the band, no part of it: the junctional zone, mostly darker. One that
+        # is clearly brighter would make a line look like a line in a grey band.
         ring = np.clip(1 + inside / rng.uniform(0.6, 2.5), 0, 1) * (inside < 0) * (half > 0)
-        grey = grey + rng.normal(-0.02, 0.05) * ring
+        grey = grey + min(rng.normal(-0.03, 0.05), 0.02) * ring
     if band.canal_mm > 0 and rng.random() < 0.7:
         beyond = (s > band.length_mm / 2) & (s < band.length_mm / 2 + band.canal_mm)
         grey = grey + rng.uniform(-0.12, 0.18) * beyond * ridge(d, rng.uniform(0.3, 0.8))

@@ -14,8 +14,9 @@ from imaging.grid import GridSpec, normalise
 # Share of pictures with an endometrium.
 VISIBLE = 0.68
 # Least contrast of either basal interface (visibility.interface_contrast). In pictures below it,
-# looked at one by one, a person cannot tell where the endometrium ends; one in five is.
-MIN_CONTRAST = 0.5
+# looked at one by one, a person cannot tell where the endometrium ends; one in ten is. A limit of
+# 0.5 left out contrasts that real images have (docs/phantom.md).
+MIN_CONTRAST = 0.3
 
 
 @dataclass(frozen=True)

@@ -173,14 +173,15 @@ def test_a_label_of_a_phantom_is_read_plane_by_plane(tmp_path):
     sitk.WriteImage(sitk.GetImageFromArray(planes), str(tmp_path / "many.nrrd"))
     sitk.WriteImage(sitk.GetImageFromArray(planes[0]), str(tmp_path / "one.nrrd"))
     text = (
-        "file,frames,thickness_mm,pattern,subject,fluid,mm_per_px,renderer,label\n"
-        "a.dcm,2,4.5,thin_line,sagittal,true,0.1,physical,many.nrrd\n"
-        "b.dcm,1,4.5,thin_line,sagittal,true,0.1,physical,one.nrrd\n"
+        "file,frames,thickness_mm,pattern,subject,orientation,fluid,mm_per_px,renderer,label\n"
+        "a.dcm,2,4.5,thin_line,sagittal,steep,true,0.1,physical,many.nrrd\n"
+        "b.dcm,1,4.5,thin_line,sagittal,level,true,0.1,physical,one.nrrd\n"
     )
     many, one = read_cases(truth(tmp_path, text))
     assert many.families == {
         "pattern": "thin_line",
         "view": "sagittal",
+        "orientation": "steep",
         "fluid": "with",
         "renderer": "physical",
     }

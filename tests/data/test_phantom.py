@@ -39,6 +39,18 @@ def test_arc_coordinates_are_the_inverse_of_points(s, d, angle, curvature):
     assert found[1][0] == pytest.approx(d, abs=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("degrees", "orientation"),
+    [(0, "level"), (29, "level"), (-170, "level"), (45, "oblique"), (-120, "steep"), (90, "steep")],
+)
+def test_the_orientation_is_how_steeply_it_lies(degrees, orientation):
+    scene = sample_scene(np.random.default_rng(2), visible=1.0)
+    frame = ArcFrame((30, 0), np.radians(degrees), 0)
+    turned = replace(scene, endometrium=replace(scene.endometrium, frame=frame))
+    assert turned.orientation == orientation
+    assert replace(scene, endometrium=None).orientation is None
+
+
 @settings(deadline=None, max_examples=60)
 @given(seed=st.integers(0, 2**31))
 def test_the_profile_reaches_the_true_thickness(seed):

@@ -10,6 +10,7 @@ pytest.importorskip("torch")
 import torch
 from annotated import annotated
 
+import training.checkpoint
 import training.train
 from data.cases import CasesError
 from models.bundle import load_bundle
@@ -202,6 +203,33 @@ def test_training_on_annotated_images_lowers_the_loss(tmp_path):
     assert list((run / "tensorboard").iterdir())
     about = json.loads((run / "run.json").read_text())
     assert about["data"]["training"]["images"] + about["data"]["validation"]["images"] == 6
+
+
+def test_a_run_killed_before_its_first_checkpoint_begins_anew(tmp_path, monkeypatch):
+    config = config_of(tmp_path, 2)
+
+    def killed(*arguments):
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.checkpoint.Progress, "save", killed)
+        with pytest.raises(KilledError):
+            train(config, tmp_path / "run")
+    train(config, tmp_path / "run")
+    train(config, tmp_path / "unbroken")
+    assert same(state_of(tmp_path / "run"), state_of(tmp_path / "unbroken"))
+
+
+def test_going_on_with_other_versions_is_told(tmp_path, caplog):
+    config = config_of(tmp_path, 2)
+    run = train(config, tmp_path / "run").parent
+    train(config, run)
+    assert "version" not in caplog.text and "was" not in caplog.text
+    about = json.loads((run / "run.json").read_text())
+    about["versions"]["torch"] = "1.0"
+    (run / "run.json").write_text(json.dumps(about))
+    train(config, run)
+    assert "torch was 1.0 when the run began and is now" in caplog.text
 
 
 def test_the_best_weights_are_kept_if_asked_for(tmp_path):
