@@ -120,6 +120,7 @@ def too_poor(parts: QualityParts, least: float) -> Refusal | None:
         "confidence": "the network is unsure what is endometrium",
         "context": "what was outlined is not surrounded by uterus",
         "agreement": "calipers and inscribed circle disagree",
+        "extent": "what was outlined is too short to be a whole endometrium",
         "resolution": "the pixels are coarse",
     }
     weakest = min(words, key=lambda name: getattr(parts, name))

@@ -1,6 +1,7 @@
 """How far a measurement can be trusted: one number in [0, 1] from what can be measured."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import astuple, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,10 @@ from inference.thickness import Thickness
 
 # Above this a thickness is only a few pixels (design section 4).
 COARSE_MM_PER_PX = 0.35
+# Outlines drawn by hand on 1,647 transvaginal images: an endometrium is at least a third as long
+# as its uterus (2.5th percentile 0.34), and few uteri are shorter than 40 mm. What is half as long
+# as that is a piece of one, or none, and the thickest place may lie elsewhere.
+FULL_LENGTH_MM, NO_LENGTH_MM = 12.0, 6.0
 # The ring around the band that should be myometrium, in mm.
 RING_MM = 3.0
 
@@ -25,13 +30,15 @@ class QualityParts:
     """How much of a 3 mm ring around the outline the network takes for uterus, half is full."""
     agreement: float
     """Chord against inscribed circle: 1 up to max(0.3 mm, 5 %), 0.5 at twice that, and so on."""
+    extent: float
+    """Length of the midline: 0 up to 6 mm, 1 from 12 mm."""
     resolution: float
     """1 up to 0.35 mm per frame pixel, then falling in proportion."""
 
     @property
     def quality(self) -> float:
         """The product of the parts."""
-        return self.confidence * self.context * self.agreement * self.resolution
+        return float(math.prod(astuple(self)))
 
 
 def assess(
@@ -59,6 +66,9 @@ def assess(
         context=context,
         agreement=float(
             min(1.0, allowed / max(abs(chord_mm - measured.inscribed_circle_mm), 1e-9))
+        ),
+        extent=float(
+            np.clip((measured.length_mm - NO_LENGTH_MM) / (FULL_LENGTH_MM - NO_LENGTH_MM), 0, 1)
         ),
         resolution=min(1.0, COARSE_MM_PER_PX / frame_mm),
     )

@@ -106,12 +106,16 @@ def test_what_is_too_thick_is_implausible(bundle):
     assert isinstance(found, Refusal) and found.reason is Reason.IMPLAUSIBLE_GEOMETRY
 
 
-def measured(mask, chord_mm, circle_mm):
+def measured(mask, chord_mm, circle_mm, length_mm=20.0):
     """What a measurement of `mask` says, along its middle row."""
     rows, columns = np.nonzero(mask)
     midline = np.array([[rows.mean(), column] for column in np.unique(columns)])
     return SimpleNamespace(
-        component=mask, outer_mm=chord_mm, inscribed_circle_mm=circle_mm, midline=midline
+        component=mask,
+        outer_mm=chord_mm,
+        inscribed_circle_mm=circle_mm,
+        midline=midline,
+        length_mm=length_mm,
     )
 
 
@@ -129,8 +133,8 @@ def test_each_doubt_lowers_the_quality():
     mask[25:35, 10:50] = True
     sure, uterus = np.where(mask, 0.95, 0.0).astype(np.float32), np.full((60, 60), 0.9, np.float32)
 
-    def quality(p=sure, u=uterus, chord=3.0, circle=3.0, px=0.1):
-        return assess(p, u, measured(mask, chord, circle), (MM, px)).quality
+    def quality(p=sure, u=uterus, chord=3.0, circle=3.0, px=0.1, length=20.0):
+        return assess(p, u, measured(mask, chord, circle, length), (MM, px)).quality
 
     good = quality()
     assert good > 0.85
@@ -139,11 +143,19 @@ def test_each_doubt_lowers_the_quality():
     assert quality(circle=2.0) < 0.5 * good
     assert quality(px=0.7) == pytest.approx(0.5 * good)
     assert quality(chord=3.2) == good, "what a circle may differ"
+    assert quality(length=12.0) == good, "as short as a whole one can be"
+    assert quality(length=9.0) == pytest.approx(0.5 * good)
+    assert quality(length=6.0) == quality(length=2.0) == 0
 
 
 @pytest.mark.parametrize(
     ("weak", "words"),
-    [("context", "not surrounded"), ("confidence", "unsure"), ("resolution", "coarse")],
+    [
+        ("context", "not surrounded"),
+        ("confidence", "unsure"),
+        ("extent", "too short"),
+        ("resolution", "coarse"),
+    ],
 )
 def test_a_poor_finding_names_its_weakest_part(weak, words):
     mask = np.ones((4, 4), bool)
