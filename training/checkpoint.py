@@ -91,6 +91,11 @@ def no_losses(device: torch.device) -> torch.Tensor:
     return torch.zeros(len(PARTS), device=device)
 
 
+def steps_done(checkpoint: Path) -> int:
+    """Return how many steps a checkpoint has seen. Raises RunError."""
+    return int(_read(checkpoint, torch.device("cpu"))["step"])
+
+
 def averaged_weights(checkpoint: Path) -> Weights:
     """Return the weights that a run is for, under the network's names.
 

@@ -6,10 +6,9 @@ phantoms that it never saw, judges it on others, and writes it all into the card
 
 import argparse
 import csv
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import torch
 
 from data.phantom.dicom import Renderer
 from data.phantom.render import LABELS
@@ -26,7 +25,14 @@ from training.calibrate import (
     fit_shift,
     phantom_cases,
 )
-from training.checkpoint import CHECKPOINT, Weights, averaged_weights, starting_weights
+from training.checkpoint import (
+    CHECKPOINT,
+    RunError,
+    Weights,
+    averaged_weights,
+    starting_weights,
+    steps_done,
+)
 from training.config import Config, read_config
 from training.evaluate import evaluate
 from training.export import blended, export, write_card
@@ -34,29 +40,6 @@ from training.summary import card_numbers
 
 # Share of frames without an endometrium among those that calibrate and judge.
 EMPTY = 0.3
-
-
-def about(recipe: list[Config], run: Path, name: str, known_failures: str) -> dict[str, str]:
-    """Return the texts of the card. Raises ValueError for a run that is not at its end."""
-    state = torch.load(run / CHECKPOINT, map_location="cpu", weights_only=True)
-    steps = int(state["step"])
-    if steps != recipe[-1].steps:
-        raise ValueError(f"{run} is at step {steps} of {recipe[-1].steps}: finish training first")
-    pictures = sum(stage.steps * stage.batch for stage in recipe)
-    folders = {folder for stage in recipe for folder in stage.data.datasets}
-    real = f"{len(folders)} folders of annotated images" if folders else "No real image, no patient"
-    with (run / "log.csv").open() as file:
-        loss = {int(row[0]): row[1] for row in csv.reader(file)}.get(steps, "not logged")
-    return {
-        "name": name,
-        "licence": "Apache-2.0",
-        "training_data": (
-            f"{pictures} pictures, the simulated ones (data/phantom, renderer 1) seen once each; "
-            f"seeds {', '.join(str(stage.seed) for stage in recipe)}. {real}. "
-            f"Last training loss: {loss}."
-        ),
-        "known_failures": known_failures,
-    }
 
 
 @dataclass(frozen=True)
@@ -69,6 +52,45 @@ class Chosen:
     """See Bundle.min_quality."""
     blend: tuple[str, float] | None = None
     """A run or bundle of the same network whose weights are averaged in, and its share of them."""
+
+
+def blend_of(start: str, share: str) -> tuple[str, float]:
+    """Read the two words of --blend. Raises ValueError."""
+    try:
+        part = float(share)
+    except ValueError:
+        part = math.nan
+    if not 0 <= part <= 1:
+        raise ValueError(f"--blend {start} {share}: the share is a number from 0 to 1.")
+    return start, part
+
+
+def about(
+    recipe: list[Config], run: Path, name: str, known_failures: str, chosen: Chosen
+) -> dict[str, str]:
+    """Return the texts of the card. Raises ValueError for a run that is not at its end."""
+    steps = steps_done(run / CHECKPOINT)
+    if steps != recipe[-1].steps:
+        raise ValueError(f"{run} is at step {steps} of {recipe[-1].steps}: finish training first")
+    pictures = sum(stage.steps * stage.batch for stage in recipe)
+    folders = {folder for stage in recipe for folder in stage.data.datasets}
+    real = f"{len(folders)} folders of annotated images" if folders else "No real image, no patient"
+    with (run / "log.csv").open() as file:
+        loss = {int(row[0]): row[1] for row in csv.reader(file)}.get(steps, "not logged")
+    blend = ""
+    if chosen.blend is not None:
+        start, part = chosen.blend
+        blend = f" Weights averaged: {1 - part:g} of this run, {part:g} of {Path(start).name}."
+    return {
+        "name": name,
+        "licence": "Apache-2.0",
+        "training_data": (
+            f"{pictures} pictures, the simulated ones (data/phantom, renderer 1) seen once each; "
+            f"seeds {', '.join(str(stage.seed) for stage in recipe)}. {real}. "
+            f"Last training loss: {loss}.{blend}"
+        ),
+        "known_failures": known_failures,
+    }
 
 
 def weights_of(run: Path, config: Config, chosen: Chosen) -> Weights:
@@ -121,8 +143,8 @@ def ship(
     write_card(out, fields, intervals, judged)
 
 
-def main() -> None:
-    """Run from the command line."""
+def main(argv: list[str] | None = None) -> None:
+    """Run from the command line; `argv` as in sys.argv without the program."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path, help="the folder of the last training run")
     parser.add_argument("out", type=Path, help="folder of the bundle, for instance models/default")
@@ -143,13 +165,16 @@ def main() -> None:
         help="average the weights of another run or bundle in, this share (0 to 1) of them",
     )
     parser.add_argument("--n", type=int, default=200, help="phantoms to calibrate and to judge on")
-    arguments = parser.parse_args()
-    recipe = [read_config(path) for path in arguments.recipe]
-    known = " ".join(arguments.known_failures.read_text("utf-8").split())
-    blend = arguments.blend and (arguments.blend[0], float(arguments.blend[1]))
-    by_hand = Chosen(arguments.shift, arguments.min_quality, blend)
-    texts = about(recipe, arguments.run, arguments.name, known)
-    ship(recipe[-1], arguments.run, arguments.out, texts, arguments.n, by_hand)
+    given = parser.parse_args(argv)
+    try:
+        recipe = [read_config(path) for path in given.recipe]
+        known = " ".join(given.known_failures.read_text("utf-8").split())
+        blend = blend_of(*given.blend) if given.blend else None
+        by_hand = Chosen(given.shift, given.min_quality, blend)
+        texts = about(recipe, given.run, given.name, known, by_hand)
+        ship(recipe[-1], given.run, given.out, texts, given.n, by_hand)
+    except (OSError, ValueError, RunError) as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":

@@ -229,6 +229,26 @@ class Endometrium:
         """Return the distance from midline to basal interface (mm), fluid included."""
         return 0.5 * self.thickness_mm * self.profile(s) + self.fluid_half(s)
 
+    def field(self, depth: Array, lateral: Array) -> "BandField":
+        """Return where points in mm lie in the band."""
+        s, d = self.frame.local(depth, lateral)
+        return BandField(self, s, d, self.half(s), self.fluid_half(s))
+
+
+@dataclass(frozen=True)
+class BandField:
+    """Where the pixels of a picture lie in a band; arrays of the picture's shape, in mm.
+
+    `s` along the midline and `d` across it; `half` from the midline to the basal interface and
+    `fluid_half` to the fluid's surface, both at that `s`, 0 beyond the ends.
+    """
+
+    band: Endometrium
+    s: Array
+    d: Array
+    half: Array
+    fluid_half: Array
+
 
 @dataclass(frozen=True)
 class Scene:

@@ -12,7 +12,7 @@ import numpy as np
 from data.phantom.anatomy import (
     ArcFrame,
     Array,
-    Endometrium,
+    BandField,
     Kind,
     Pattern,
     Rng,
@@ -25,13 +25,15 @@ from data.phantom.texture import along, edge, ridge, smooth_field, streaks, stri
 
 @dataclass(frozen=True)
 class Place:
-    """Where the pixels lie: depth and lateral position, range and beam angle, size of a pixel."""
+    """Where the pixels lie: depth and lateral position, range and beam angle, in the endometrium
+    if there is one; and the size of a pixel."""
 
     depth: Array
     lateral: Array
     distance: Array
     angle: Array
     px: float
+    band: BandField | None
 
 
 @dataclass(frozen=True)
@@ -142,13 +144,9 @@ def _behind(at: Place, what: Structure) -> Array:
     return ridge(at.angle - angle, max(width, 0.02)) * edge(at.distance - distance, 4.0)
 
 
-def _off_band(scene: Scene, at: Place) -> Array | float:
+def _off_band(band: BandField | None) -> Array | float:
     """Return 0 on the endometrium and just beside it, 1 from 2 mm away; 1 where there is none."""
-    band = scene.endometrium
-    if band is None:
-        return 1.0
-    s, d = band.frame.local(at.depth, at.lateral)
-    return edge(np.abs(d) - band.half(s) - 1.5, 1.0)
+    return 1.0 if band is None else edge(np.abs(band.d) - band.half - 1.5, 1.0)
 
 
 def uterus(rng: Rng, grey: Array, wall: Array, at: Place, scene: Scene, look: Look) -> Array:
@@ -165,7 +163,7 @@ def uterus(rng: Rng, grey: Array, wall: Array, at: Place, scene: Scene, look: Lo
     # They are drawn as if there were none, and left out on it: nothing about them tells how thick
     # the endometrium is, but that they do not cross it.
     s, d = body_of.frame.local(at.depth, at.lateral)
-    off_band = _off_band(scene, at)
+    off_band = _off_band(at.band)
     for _ in range(rng.integers(0, 5)):
         off = rng.choice([-1, 1]) * rng.uniform(0.08, 0.48) * body_of.short_mm
         middle = rng.uniform(-0.4, 0.4) * body_of.long_mm
@@ -192,16 +190,16 @@ def uterus(rng: Rng, grey: Array, wall: Array, at: Place, scene: Scene, look: Lo
     return grey
 
 
-def _interrupted(rng: Rng, s: Array, band: Endometrium, wild: float) -> Array:
+def _interrupted(rng: Rng, field: BandField, wild: float) -> Array:
     """Brightness along the midline: uneven, and with gaps."""
-    knots = np.linspace(-0.6, 0.6, 30) * band.length_mm
+    knots = np.linspace(-0.6, 0.6, 30) * field.band.length_mm
     values = np.clip(rng.normal(1, rng.uniform(0.05, 0.35), 30), 0.2, 1.6)
     if rng.random() < 0.5:
         values[rng.random(30) < rng.uniform(0.03, 0.25 + 0.15 * wild)] *= rng.uniform(0, 0.5)
     if rng.random() < 0.3:  # the band dims towards one end
         low, high = rng.uniform(0.3, 1.0, 2)
         values = values * np.linspace(low, high, 30)
-    return along(s, knots, values)
+    return along(field.s, knots, values)
 
 
 def _pattern(rng: Rng, scene: Scene, soft: Array, core: Array, inside: Array, look: Look) -> Array:
@@ -243,19 +241,17 @@ def endometrium(
     rng: Rng, scene: Scene, grey: Array, at: Place, look: Look
 ) -> tuple[Array, Array, Array]:
     """Paint the band. Return the new grey and the coverage of the band and of fluid."""
-    band = scene.endometrium
-    if band is None:
+    if at.band is None:
         raise ValueError("the scene shows no endometrium")
-    s, d = band.frame.local(at.depth, at.lateral)
-    half = band.half(s)
-    fluid_half = band.fluid_half(s)
+    band, s, d = at.band.band, at.band.s, at.band.d
+    half, fluid_half = at.band.half, at.band.fluid_half
     inside = half - np.abs(d)
     cover, fluid = strip_share(d, half, at.px), strip_share(d, fluid_half, at.px)
 
     soft = np.where(half > 0, edge(inside, max(log_uniform(rng, 0.15, 1.2), at.px)), 0.0)
     core = np.abs(d) - fluid_half
     add = _pattern(rng, scene, soft, core, np.where(half > 0, inside, -9.0), look)
-    grey = grey + add * _interrupted(rng, s, band, look.wild)
+    grey = grey + add * _interrupted(rng, at.band, look.wild)
     if rng.random() < 0.5:
         # A weak halo outside the band, no part of it: the junctional zone, mostly darker. One that
         # is clearly brighter would make a line look like a line in a grey band.
@@ -294,7 +290,7 @@ def tissue(rng: Rng, scene: Scene, at: Place, look: Look) -> tuple[Array, Array,
         for what in scene.structures:
             if what.kind.in_uterus:
                 grey = structure(rng, grey, at, what)
-    if scene.endometrium is not None:
+    if at.band is not None:
         grey, cover, fluid = endometrium(rng, scene, grey, at, look)
         for what in scene.structures:
             if what.kind.in_cavity:

@@ -19,7 +19,7 @@ from data.phantom.acoustics import (
     scatterers,
 )
 from data.phantom.anatomy import Array, Rng, Scene
-from data.phantom.render import Picture, Raster
+from data.phantom.render import Picture, Raster, label_shares
 from data.phantom.texture import strip_share
 from data.phantom.tissue import edge, paint
 
@@ -88,20 +88,15 @@ def scene_labels(scene: Scene, raster: Raster) -> Array:
     """Return the area shares (4, rows, columns) of LABELS in each pixel of a scene."""
     depth, lateral = raster.coordinates()
     px = math.sqrt(raster.spacing_mm[0] * raster.spacing_mm[1])
-    labels = np.zeros((4, *raster.shape), np.float32)
+    nothing = np.zeros(raster.shape, np.float32)
+    uterus, cover, fluid = nothing, nothing, nothing
     if scene.uterus is not None:
-        labels[3] = edge(scene.uterus.inside(depth, lateral), px)
-    band = scene.endometrium
-    if band is not None:
-        s, d = band.frame.local(depth, lateral)
-        half, fluid_half = band.half(s), band.fluid_half(s)
-        cover, fluid = strip_share(d, half, px), strip_share(d, fluid_half, px)
-        labels[2] = fluid
-        labels[1] = np.clip(cover - fluid, 0, 1)
-        labels[3] = np.clip(np.maximum(labels[3], cover) - labels[1] - labels[2], 0, 1)
-    labels[1:] *= scene.sector.contains(depth, lateral)
-    labels[0] = 1 - labels[1:].sum(0)
-    return labels
+        uterus = edge(scene.uterus.inside(depth, lateral), px)
+    if scene.endometrium is not None:
+        field = scene.endometrium.field(depth, lateral)
+        cover = strip_share(field.d, field.half, px)
+        fluid = strip_share(field.d, field.fluid_half, px)
+    return label_shares(uterus, cover, fluid, scene.sector.contains(depth, lateral))
 
 
 def render_physical(scene: Scene, raster: Raster, rng: Rng, *, frame: int = 0) -> Picture:

@@ -84,8 +84,9 @@ def render(
     drawn = max(0.0, 2 * rng.random() - 1)
     wild = drawn if wild is None else wild
     look = Look(rng.uniform(0.1, 0.65), rng.uniform(0.02, 0.1 + 0.05 * wild), wild)
-    at = Place(depth, lateral, distance, angle, px)
-    grey, uterus, band, fluid = tissue(rng, scene, at, look)
+    band = scene.endometrium.field(depth, lateral) if scene.endometrium else None
+    at = Place(depth, lateral, distance, angle, px, band)
+    grey, uterus, cover, fluid = tissue(rng, scene, at, look)
     grey = artefacts(rng, grey, at, scene, wild)
     grey = grey_map(rng, grain(rng, grey, at, scene, look), wild)
     luma = np.clip(np.rint(255 * grey), 0, 255).astype(np.uint8)
@@ -93,12 +94,22 @@ def render(
         luma = marks(rng, luma)
     luma = np.where(sector, export(rng, luma), 0).astype(np.uint8)
 
-    labels = np.zeros((len(LABELS), *raster.shape), np.float32)
-    labels[1], labels[2] = np.clip(band - fluid, 0, 1), fluid
-    labels[3] = np.clip(np.maximum(uterus, band) - labels[1] - labels[2], 0, 1)
+    labels = label_shares(uterus, cover, fluid, sector)
+    contrast = interface_contrast(band, luma, sector) if band else None
+    return Picture(luma, sector, labels, contrast)
+
+
+def label_shares(
+    uterus: Array, cover: Array, fluid: Array, sector: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """Return the area shares float32 (4, rows, columns) of LABELS in each pixel; they sum to 1.
+
+    `uterus`, `cover` (endometrium with fluid) and `fluid` are shares (rows, columns) that may
+    overlap: fluid lies in the endometrium, and that in the uterus.
+    """
+    labels = np.zeros((len(LABELS), *sector.shape), np.float32)
+    labels[1], labels[2] = np.clip(cover - fluid, 0, 1), fluid
+    labels[3] = np.clip(np.maximum(uterus, cover) - labels[1] - labels[2], 0, 1)
     labels *= sector
     labels[0] = 1 - labels[1:].sum(0)
-    contrast = None
-    if scene.endometrium is not None:
-        contrast = interface_contrast(scene.endometrium, luma, depth, lateral, sector)
-    return Picture(luma, sector, labels, contrast)
+    return labels

@@ -54,6 +54,8 @@ def sample_thickness(rng: Rng, pattern: Pattern) -> float:
     return float(rng.uniform(1.5, 20))
 
 
+# Share of pictures with an endometrium.
+VISIBLE = 0.68
 # Share of each subject among frames that show no endometrium.
 EMPTY = {
     Subject.HIDDEN: 0.55,
@@ -237,7 +239,7 @@ def sample_empty(rng: Rng, sector: Sector, uterus: Uterus) -> Scene:
     return Scene(sector, shown, None, Pattern.NONE, subject, tuple(structures))
 
 
-def sample_scene(rng: Rng, *, visible: float = 0.68, thickness_mm: float | None = None) -> Scene:
+def sample_scene(rng: Rng, *, visible: float = VISIBLE, thickness_mm: float | None = None) -> Scene:
     """Draw a scene; a share `visible` shows an endometrium. `thickness_mm` fixes the truth."""
     sector = sample_sector(rng)
     empty = rng.random() >= visible and thickness_mm is None

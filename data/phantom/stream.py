@@ -8,11 +8,9 @@ from numpy.typing import NDArray
 
 from data.phantom.anatomy import Rng, Scene, Sector
 from data.phantom.render import Picture, Raster, render
-from data.phantom.sampling import sample_scene
+from data.phantom.sampling import VISIBLE, sample_scene
 from imaging.grid import GridSpec, normalise
 
-# Share of pictures with an endometrium.
-VISIBLE = 0.68
 # Least contrast of either basal interface (visibility.interface_contrast). In pictures below it,
 # looked at one by one, a person cannot tell where the endometrium ends; one in ten is. A limit of
 # 0.5 left out contrasts that real images have (docs/phantom.md).

@@ -202,10 +202,9 @@ def _structure(painting: Painting, structure: Structure, seeds: Rng) -> None:
 def _endometrium(painting: Painting, band: Endometrium, pattern: Pattern, rng: Rng) -> None:
     """The band by its pattern. Its bright outer layers lie inside the basal interface."""
     grid = painting.grid
-    s, d = band.frame.local(grid.depth, grid.lateral)
-    half = band.half(s)
+    field = band.field(grid.depth, grid.lateral)
+    s, d, half, fluid_half = field.s, field.d, field.half, field.fluid_half
     inside = np.where(half > 0, half - np.abs(d), -np.abs(d) - 1)
-    fluid_half = band.fluid_half(s)
     core = np.abs(d) - fluid_half
     around = painting.db
     # A weak halo of either sign: the inner myometrium, no part of the endometrium.

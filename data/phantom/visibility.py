@@ -7,34 +7,27 @@ like none; learning its thickness teaches to guess.
 import numpy as np
 from numpy.typing import NDArray
 
-from data.phantom.anatomy import Array, Endometrium
+from data.phantom.anatomy import BandField
 
 # Strips along either side of the basal interface (mm) whose mean greys are compared: inside, and
 # outside beyond the blur.
 INSIDE_MM, GAP_MM, OUTSIDE_MM = 0.9, 0.3, 1.8
 
 
-def interface_contrast(
-    band: Endometrium,
-    luma: NDArray[np.uint8],
-    depth: Array,
-    lateral: Array,
-    seen: NDArray[np.bool_],
-) -> float:
+def interface_contrast(field: BandField, luma: NDArray[np.uint8], seen: NDArray[np.bool_]) -> float:
     """Return how clearly the fainter of the two basal interfaces shows.
 
     Difference of the mean greys of the strips inside and outside it, over the spread of the outer
-    one. `luma` (rows, columns); `depth` and `lateral` mm of its pixels; `seen` bool, the sector.
+    one. `luma` (rows, columns), `field` where its pixels lie; `seen` bool, the sector.
     Real endometria outlined by hand have 0.4 to 2.4 between band and surroundings. 0 where a side
     is not in the picture.
     """
-    s, d = band.frame.local(depth, lateral)
-    half = band.half(s)
+    band, d = field.band, field.d
     # The ends are rounded, and often fade: what is measured lies where the band is thick.
-    beside = seen & (half > 0.25 * (band.thickness_mm + band.fluid_mm))
-    inside = half - np.abs(d)
+    beside = seen & (field.half > 0.25 * (band.thickness_mm + band.fluid_mm))
+    inside = field.half - np.abs(d)
     # Where the strip reaches the cavity it ends: fluid is no tissue.
-    within = beside & (inside >= 0) & (inside < INSIDE_MM) & (np.abs(d) >= band.fluid_half(s))
+    within = beside & (inside >= 0) & (inside < INSIDE_MM) & (np.abs(d) >= field.fluid_half)
     beyond = beside & (inside < -GAP_MM) & (inside > -OUTSIDE_MM)
     contrasts = []
     for side in (d < 0, d >= 0):

@@ -107,12 +107,11 @@ def band_picture(inside, above, below, spread=8.0, thickness_mm=6.0):
     """Return the contrast of a level band of grey `inside` between two tissues."""
     band = Endometrium(ArcFrame((0, 0), 0, 0), 40, thickness_mm, 0.1, 0.6, 0.8, 0)
     raster = Raster((160, 240), (0.3, 0.3), (-24, -36))
-    depth, lateral = raster.coordinates()
-    s, d = band.frame.local(depth, lateral)
-    grey = np.where(np.abs(d) <= band.half(s), inside, np.where(d < 0, above, below))
+    field = band.field(*raster.coordinates())
+    grey = np.where(np.abs(field.d) <= field.half, inside, np.where(field.d < 0, above, below))
     noise = np.random.default_rng(1).normal(0, spread, grey.shape)
     luma = np.clip(grey + noise, 0, 255).astype(np.uint8)
-    return interface_contrast(band, luma, depth, lateral, np.ones(luma.shape, bool))
+    return interface_contrast(field, luma, np.ones(luma.shape, bool))
 
 
 def test_an_interface_shows_by_its_difference_over_the_speckle():
@@ -132,7 +131,7 @@ def test_an_interface_outside_the_picture_does_not_show():
     raster = Raster((60, 60), (0.3, 0.3), (0, 0))
     luma = np.full((60, 60), 90, np.uint8)
     seen = np.ones((60, 60), bool)
-    assert interface_contrast(band, luma, *raster.coordinates(), seen) == 0
+    assert interface_contrast(band.field(*raster.coordinates()), luma, seen) == 0
 
 
 def test_a_picture_that_hides_its_endometrium_is_drawn_again(monkeypatch):

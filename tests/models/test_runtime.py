@@ -5,7 +5,6 @@ import pytest
 
 from data.phantom.stream import sample
 from imaging.grid import GridSpec
-from inference.quality import assess
 from inference.thickness import measure_thickness
 from models.bundle import BundleError, load_bundle
 from models.runtime import DeviceError, OpenVinoRuntime, TorchRuntime, choose_runtime
@@ -38,7 +37,6 @@ def test_the_cpu_runtime_repeats_bit_for_bit(bundle, openvino):
 
 
 def test_torch_and_openvino_agree_in_millimetres(bundle, openvino):
-    """In every thickness that would be given: what is too poor for a number has none to compare."""
     reference = TorchRuntime(bundle, "cpu")
     differences = []
     step = (bundle.grid.mm_per_px,) * 2
@@ -46,7 +44,7 @@ def test_torch_and_openvino_agree_in_millimetres(bundle, openvino):
         drawn = sample(11, i, bundle.grid)
         if drawn.scene.endometrium is None:
             continue
-        thickness, quality = [], []
+        thickness = []
         for runtime in (reference, openvino):
             bands = runtime(drawn.pixels[None])[0].astype(float).clip(0, 1)
             try:
@@ -54,9 +52,7 @@ def test_torch_and_openvino_agree_in_millimetres(bundle, openvino):
             except ValueError:
                 break
             thickness.append(found.thickness_mm)
-            parts = assess(bands[1] + bands[2], bands[3], found, (step[0], 0.1))
-            quality.append(parts.quality)
-        if len(thickness) == 2 and max(quality) >= bundle.min_quality:
+        if len(thickness) == 2:
             differences.append(abs(thickness[0] - thickness[1]))
     assert len(differences) >= 15
     assert np.median(differences) <= 0.02

@@ -19,7 +19,7 @@ from training.batches import Pictures
 from training.checkpoint import RunError
 from training.config import read_config
 from training.export import export
-from training.ship import Chosen, weights_of
+from training.ship import Chosen, main, weights_of
 from training.train import averaged_weights, learning_rate, read_items, train
 
 ABOUT = dict.fromkeys(("name", "training_data", "known_failures", "licence"), "test")
@@ -205,14 +205,18 @@ def test_training_on_annotated_images_lowers_the_loss(tmp_path):
     assert about["data"]["training"]["images"] + about["data"]["validation"]["images"] == 6
 
 
-def test_a_run_killed_before_its_first_checkpoint_begins_anew(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("owner", "name"), [(training.checkpoint.Progress, "save"), (training.train, "write_about")]
+)
+def test_a_run_killed_before_its_first_checkpoint_begins_anew(tmp_path, monkeypatch, owner, name):
+    """Neither of the two files that it writes first may be there without being of use."""
     config = config_of(tmp_path, 2)
 
     def killed(*arguments):
         raise KilledError
 
     with monkeypatch.context() as patch:
-        patch.setattr(training.checkpoint.Progress, "save", killed)
+        patch.setattr(owner, name, killed)
         with pytest.raises(KilledError):
             train(config, tmp_path / "run")
     train(config, tmp_path / "run")
@@ -310,6 +314,29 @@ def test_weights_of_another_run_are_averaged_in(tmp_path):
     other = config_of(tmp_path, 2, grid_size=64, channels=[4, 6])
     with pytest.raises(RunError, match=r"another network"):
         weights_of(tmp_path / "one", other, chosen)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--blend", "default", "half"], "--blend default half: the share is a number from 0 to 1"),
+        (["--blend", "default", "1.5"], "--blend default 1.5: the share"),
+        (["--blend", "nowhere", "0.5"], "--start nowhere: there is neither"),
+        (["--recipe", "nowhere.toml"], "nowhere.toml cannot be read"),
+    ],
+)
+def test_shipping_explains_what_is_wrong(tmp_path, capsys, words, says):
+    config_of(tmp_path, 1, grid_size=64)
+    recipe, run = str(tmp_path / "recipe.toml"), str(tmp_path / "run")
+    train(read_config(tmp_path / "recipe.toml"), tmp_path / "run")
+    failures = tmp_path / "failures.txt"
+    failures.write_text("All.")
+    always = [run, str(tmp_path / "out"), "--name", "x", "--known-failures", str(failures)]
+    with pytest.raises(SystemExit) as end:
+        main([*always, "--recipe", recipe, *words])
+    assert end.value.code == 2
+    assert says in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_command_trains_goes_on_and_explains(tmp_path):
