@@ -49,8 +49,8 @@ def grain(rng: Rng, grey: Array, at: Place, scene: Scene, look: Look) -> Array:
     if rng.random() < 0.3:  # gain and compression vary over the picture
         strength = strength * np.clip(1 + 0.3 * smooth_field(rng, grey.shape, 3), 0.3, 2)
     grey = grey + strength * speckle(rng, at.distance, at.angle, scene.sector)
-    if rng.random() < 0.5:
-        blur = np.array([rng.uniform(0.02, 0.25), rng.uniform(0.05, 0.45)]) / at.px
+    if rng.random() < 0.4:
+        blur = np.array([rng.uniform(0.02, 0.2), rng.uniform(0.05, 0.35)]) / at.px
         grey = ndimage.gaussian_filter(grey, blur, truncate=3.0)
     if rng.random() < 0.3:
         grey = grey + rng.uniform(0.2, 1.2) * (grey - ndimage.gaussian_filter(grey, 1.5))

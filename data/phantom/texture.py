@@ -65,9 +65,9 @@ def _from_beams(field: Array, distance: Array, angle: Array, sector: Sector) -> 
 
 def speckle(rng: Rng, distance: Array, angle: Array, sector: Sector) -> Array:
     """Log-compressed speckle: made in beam space, so it widens with depth."""
-    axial_mm = np.exp(rng.uniform(np.log(0.18), np.log(0.8)))
-    beams = int(np.exp(rng.uniform(np.log(70), np.log(300))))
-    samples = int(np.clip(sector.depth_mm / (axial_mm / 2), 60, 400))
+    axial_mm = np.exp(rng.uniform(np.log(0.14), np.log(0.5)))
+    beams = int(np.exp(rng.uniform(np.log(90), np.log(340))))
+    samples = int(np.clip(sector.depth_mm / (axial_mm / 2), 60, 520))
     looks = int(rng.integers(1, 4))
     power = np.zeros((samples, beams), np.float32)
     blur = (rng.uniform(0.8, 1.3), rng.uniform(0.6, 1.4))
