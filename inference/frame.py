@@ -63,11 +63,14 @@ def segment(
 ) -> tuple[GridImage, NDArray[np.float32]]:
     """Return the grid image and the label probabilities float32 (labels, n, n).
 
-    `luma` uint8 and `graphics` bool (burned-in colour), (rows, columns).
+    `luma` uint8 and `graphics` bool (burned-in colour), (rows, columns). The probabilities are the
+    mean of those of the picture and of its mirror image: a uterus may lie either way, and what the
+    network sees in one of the two only is rarely there.
     """
     clean = fill_graphics(luma, graphics, view.sector)
     grid = to_grid(clean, view.sector, view.spacing_mm, bundle.grid)
-    return grid, runtime(grid.pixels[None, None])[0]
+    straight, mirrored = runtime(np.stack([grid.pixels, grid.pixels[:, ::-1]])[:, None])
+    return grid, (straight + mirrored[..., ::-1]) / 2
 
 
 def find(

@@ -11,7 +11,7 @@ from imaging.calibration import Box
 from imaging.grid import GridImage, GridMapping, GridSpec
 from imaging.reasons import Reason, Refusal
 from inference.clip import measure_clip
-from inference.frame import Finding, View, find, too_poor
+from inference.frame import Finding, View, find, segment, too_poor
 from inference.quality import assess
 from inference.records import Call, Measurement, Status
 from inference.words import in_words
@@ -165,15 +165,38 @@ def test_a_poor_finding_names_its_weakest_part(weak, words):
 
 
 class Told:
-    """A runtime that sees an even band in every frame."""
+    """A runtime that sees an even band in every frame, and its mirror image in the frame's."""
 
     device = "cpu"
 
     def __init__(self, thickness_mm=6.0, length=34.0):
-        self.answer = labels(band(even(thickness_mm), length=length))[None]
+        self.answer = labels(band(even(thickness_mm), length=length))
 
     def __call__(self, batch):
-        return self.answer
+        return np.stack([self.answer, self.answer[..., ::-1]])
+
+
+class Lopsided:
+    """A runtime that sees a band on the left of whatever it is shown, where that is bright."""
+
+    device = "cpu"
+
+    def __call__(self, batch):
+        left = band(even(6.0), length=60) * (np.arange(SPEC.size) < SPEC.size / 2)
+        bright = batch[:, 0] > 0
+        return np.stack([labels(np.where(at, left, 0)) for at in bright])
+
+
+def test_a_frame_and_its_mirror_image_get_the_same_answer(bundle):
+    """What is seen in one of the two only counts half, on whichever side it lies."""
+    sector = np.ones((SPEC.size, SPEC.size), bool)
+    view = View(Box(0, 0, SPEC.size - 1, SPEC.size - 1), sector, (MM, MM))
+    luma, none = texture(1)[0], np.zeros_like(sector)
+    _, seen = segment(luma, none, view, bundle, Lopsided())
+    _, mirrored = segment(luma[:, ::-1], none, view, bundle, Lopsided())
+    assert np.allclose(seen, mirrored[..., ::-1], atol=1e-6)
+    assert seen[1].max() == pytest.approx(0.5)
+    assert (seen[1, :, : SPEC.size // 2] > 0.4).any() and (seen[1, :, SPEC.size // 2 :] > 0.4).any()
 
 
 def texture(frames):
@@ -195,7 +218,7 @@ def test_an_outline_up_to_the_edge_of_its_region_belongs_to_it(bundle, tmp_path)
     item = region(box=(0, 0, 191, 191), delta=(MM / 10, MM / 10))
     runtime = Told()
     tapering = band(tapers, length=60)
-    runtime.answer = labels(tapering)[None]
+    runtime.answer = labels(tapering)
     best = measure_clip(clip_of(tmp_path, item), bundle, runtime).record.best
     assert best.status is Status.MEASURED, best.message
     assert best.thickness_mm == pytest.approx(6.0, abs=0.4)

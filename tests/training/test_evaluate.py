@@ -47,12 +47,14 @@ class Network:
         self.labels, self.blind = bundle.labels, blind
 
     def __call__(self, batch):
-        grey = batch[0, 0]
+        return np.stack([self.shares(grey) for grey in batch[:, 0]])
+
+    def shares(self, grey):
         middle, top = np.median(grey[grey != 0]), grey.max()
         band = np.clip((grey - middle) / (top - middle), 0, 1) * (not self.blind)
         shares = dict.fromkeys(self.labels, np.zeros_like(grey))
         shares |= {"endometrium": band, "uterus": 1 - band}
-        return np.stack([shares[label] for label in self.labels])[None].astype(np.float32)
+        return np.stack([shares[label] for label in self.labels]).astype(np.float32)
 
 
 def picture(path, band=BAND, seed=0):
