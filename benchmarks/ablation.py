@@ -1,0 +1,171 @@
+"""What helps: short trainings that differ in one thing, `python -m benchmarks.ablation OUT`.
+
+Losses go on from the shipped weights; networks of other sizes begin anew. All see the same pictures
+of renderer 1 and are judged on the same phantoms of renderer 2 (`--real FOLDER`: and on outlined
+images), without a limit of quality, so that what is compared is the network alone. OUT keeps the
+runs: a killed command goes on where it was, and arms may be trained by several commands at once.
+"""
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from data.cases import TRUTH, read_cases
+from data.phantom.collection import write_phantoms
+from data.phantom.dicom import Renderer
+from data.phantom.render import LABELS
+from models.bundle import load_bundle
+from models.network import Architecture, build_network
+from models.runtime import OpenVinoRuntime
+from training.checkpoint import DEFAULT, averaged_weights
+from training.config import Config
+from training.estimates import Estimate
+from training.evaluate import evaluate
+from training.export import export
+from training.summary import Result, by_family, summarise
+from training.train import train
+
+LOSSES: dict[str, dict[str, Any]] = {
+    "cross-entropy": {"dice_weight": 0.0, "cross_entropy_weight": 1.0},
+    "and soft Dice": {"dice_weight": 1.0, "cross_entropy_weight": 2.0},
+    "and hard Dice": {"dice_weight": 1.0, "cross_entropy_weight": 2.0, "soft_dice": False},
+    "and boundary": {"dice_weight": 0.0, "cross_entropy_weight": 1.0, "boundary_weight": 10.0},
+    "endometrium x 3": {
+        "dice_weight": 0.0,
+        "cross_entropy_weight": 1.0,
+        "endometrium_weight": 3.0,
+    },
+}
+# Four sizes, and the shipped one with a level less.
+SIZES: dict[str, tuple[int, ...]] = {
+    "half as wide": (8, 16, 32, 64, 96, 96),
+    "shipped": (16, 32, 64, 128, 192, 192),
+    "a level less": (16, 32, 64, 128, 192),
+    "1.5 times as wide": (24, 48, 96, 192, 288, 288),
+}
+# Chosen by nobody: no training, selection or calibration has this seed.
+SEED, EMPTY = 4711, 0.3
+COLUMNS = (
+    "right place",
+    "wrong place",
+    "quiet",
+    "Dice",
+    "MAE to 7 mm",
+    "MAE above",
+    "bias",
+    "bias of thin lines",
+    "within 1 mm",
+)
+
+
+def arms(steps: int) -> dict[str, tuple[Config, str | None]]:
+    """Return the configuration of every arm, and what it starts from."""
+
+    def config(loss: dict[str, Any], channels: tuple[int, ...], rate: float) -> Config:
+        return Config.model_validate(
+            {
+                "seed": SEED,
+                "steps": steps,
+                "network": {"channels": channels},
+                # So few steps: the average must forget the start.
+                "optimiser": {"learning_rate": rate, "average_decay": 0.99},
+                "loss": loss,
+                "run": {"compile": True, "workers": 0, "checkpoint_every": 50},
+            }
+        )
+
+    shipped, plain = SIZES["shipped"], LOSSES["cross-entropy"]
+    losses = {name: (config(loss, shipped, 7e-4), DEFAULT) for name, loss in LOSSES.items()}
+    sizes = {name: (config(plain, size, 2e-3), None) for name, size in SIZES.items()}
+    return losses | sizes
+
+
+def judge(name: str, config: Config, folder: Path, sets: dict[str, Path]) -> dict[str, Any]:
+    """Return what the network of a finished run does on each set, and what it costs."""
+    weights = averaged_weights(folder / "checkpoint.pt")
+    texts = dict.fromkeys(("name", "training_data", "known_failures", "licence"), name)
+    export(weights, config, LABELS, texts, folder / "bundle")
+    bundle = replace(load_bundle(folder / "bundle"), min_quality=0.0)
+    runtime = OpenVinoRuntime(bundle)
+    network = build_network(Architecture.halving(config.network.channels), len(LABELS))
+    found: dict[str, Any] = {"parameters": sum(p.numel() for p in network.parameters())}
+    for title, images in sets.items():
+        results = evaluate(read_cases(images), bundle, runtime)
+        found[title] = numbers(results)
+        found["ms"] = summarise(results).network_ms
+    return found
+
+
+def numbers(results: list[Result]) -> dict[str, float | None]:
+    """Return the numbers of COLUMNS."""
+    whole, families = summarise(results), by_family(results)
+    sizes, patterns = families.get("size", {}), families.get("pattern", {})
+
+    def of(group: Any, field: str) -> float | None:
+        estimate: Estimate | None = getattr(group, field) if group else None
+        return None if estimate is None else estimate.value
+
+    values = (
+        of(whole, "on_target_share"),
+        of(whole, "misplaced_share"),
+        of(whole, "quiet_share"),
+        of(whole, "dice_median"),
+        of(sizes.get("up to 7 mm"), "mae_mm"),
+        of(sizes.get("above 7 mm"), "mae_mm"),
+        of(whole, "bias_mm"),
+        of(patterns.get("thin_line"), "bias_mm"),
+        of(whole, "within_1_mm"),
+    )
+    return dict(zip(COLUMNS, values, strict=True))
+
+
+def table(title: str, found: dict[str, dict[str, Any]]) -> str:
+    """Return one set's numbers as a Markdown table."""
+    lines = [f"| {title} | parameters | ms | " + " | ".join(COLUMNS) + " |"]
+    lines.append("|---" * (3 + len(COLUMNS)) + "|")
+    for name, each in found.items():
+        values = [each[title][column] for column in COLUMNS]
+        cells = ["–" if value is None else f"{value:.2f}" for value in values]
+        size = f"{each['parameters'] / 1e6:.2f} M"
+        lines.append(f"| {name} | {size} | {each['ms']:.0f} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Train and judge what was asked for, and print the tables of all that is done."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path, help="folder of the runs")
+    parser.add_argument("--steps", type=int, default=300, help="batches of 8 pictures for each arm")
+    parser.add_argument("--n", type=int, default=200, help="phantoms of renderer 2 to judge on")
+    parser.add_argument("--real", type=Path, help="folder of outlined images to judge on, too")
+    parser.add_argument("--arms", nargs="*", help="names of arms; all if left out")
+    given = parser.parse_args()
+    torch.set_num_threads(1)  # commands beside each other do not get in each other's way
+    every = arms(given.steps)
+    if unknown := set(given.arms or ()) - every.keys():
+        parser.error(f"no arm {', '.join(sorted(unknown))}; there are {', '.join(every)}")
+    phantoms = given.out / "phantoms"
+    if not (phantoms / TRUTH).exists():
+        write_phantoms(phantoms, n=given.n, seed=SEED, renderer=Renderer.PHYSICAL, empty=EMPTY)
+    sets = {"phantoms": phantoms} | ({"real": given.real} if given.real else {})
+    for name in given.arms or every:
+        config, start = every[name]
+        folder = given.out / name.replace(" ", "-")
+        train(config, folder, start)
+        judged = judge(name, config, folder, sets)
+        (folder / "judged.json").write_text(json.dumps(judged, indent=1), "utf-8")
+    done = {
+        name: json.loads(path.read_text("utf-8"))
+        for name in every
+        if (path := given.out / name.replace(" ", "-") / "judged.json").exists()
+    }
+    for title in sets:
+        print(table(title, {name: each for name, each in done.items() if title in each}) + "\n")
+
+
+if __name__ == "__main__":
+    main()
