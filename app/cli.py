@@ -201,6 +201,50 @@ def _read_key(path: Path | None) -> bytes | None:
 
 
 @app.command()
+def explain(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="One clip or image.")],
+    spacing: Annotated[
+        str | None,
+        typer.Option(metavar="ROW,COLUMN", help="Your own mm per pixel, as in `measure`."),
+    ] = None,
+    allow_ruler: Annotated[
+        bool, typer.Option("--allow-ruler", help="Take the scale from the ruler, as in `measure`.")
+    ] = False,
+    bundle: Annotated[
+        Path | None, typer.Option(help="Folder of a model; the shipped one if left out.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Say why a clip got its number, or none: scale, every doubt, interval, the other frames.
+
+    For instance:  [bold]endometer explain scan.dcm[/bold]
+
+    Exit status: 0 measured or refused with a reason, 1 it could not be read, 2 wrong usage.
+    """
+    if not file.is_file():
+        raise _usage(f"{file} is no file; explain looks at one clip.")
+    user = None if spacing is None else _user_calibration(spacing)
+
+    from app.explain import facts_of, print_explanation
+    from inference.clip import Settings, measure_clip
+    from inference.records import Status
+    from models.bundle import BundleError, load_bundle
+    from models.runtime import OpenVinoRuntime
+
+    try:
+        model = load_bundle(bundle)
+        runtime = OpenVinoRuntime(model)
+    except BundleError as error:
+        raise _usage(str(error)) from None
+    clip = measure_clip(file, model, runtime, Settings(user=user, allow_ruler=allow_ruler))
+    if as_json:
+        typer.echo(json.dumps(facts_of(clip, model), ensure_ascii=False))
+    else:
+        print_explanation(clip, model)
+    raise typer.Exit(FAILED if clip.record.best.status is Status.FAILED else 0)
+
+
+@app.command()
 def thickness(
     mask: Annotated[
         Path,

@@ -9,6 +9,7 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
+from app.report import line
 from inference.records import Status
 from training.report import Evaluation
 from training.summary import Summary
@@ -16,8 +17,6 @@ from training.words import COLUMNS, short, summary_rows
 
 # Columns of text where the width of the screen is unknown: in a file or a pipe.
 WIDE = 132
-# A file name may hold any of these; a terminal would obey them.
-CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
 
 
 @contextmanager
@@ -47,7 +46,7 @@ def print_evaluation(evaluation: Evaluation) -> None:
     for result in evaluation.results:
         if result.status is Status.FAILED:
             text = f"{result.name} failed: {result.message}"
-            screen.print(Text(text.translate(CONTROLS)), soft_wrap=True)
+            screen.print(Text(line(text)), soft_wrap=True)
 
 
 def _families(families: dict[str, dict[str, Summary]]) -> Table:

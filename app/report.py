@@ -32,13 +32,15 @@ def _stop_printing() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-class _Screen(Console):
+class Screen(Console):
     """A console that takes text as it is: names of files are no markup. A closed pipe ends none."""
 
     def __init__(self) -> None:
+        """Print to standard output."""
         super().__init__(markup=False, emoji=False)
 
     def on_broken_pipe(self) -> None:
+        """See Console."""
         self.quiet = True
         _stop_printing()
 
@@ -94,7 +96,7 @@ def print_row(record: ClipRecord) -> None:
 
 def print_table(run: Run, out: Path | None) -> None:
     """Print what a run found, a line per clip, what there is to say to it, and where tables lie."""
-    screen = _Screen()
+    screen = Screen()
     table = Table(box=None, pad_edge=False)
     table.add_column("clip", overflow="fold")
     table.add_column("frame", justify="right")
@@ -109,7 +111,7 @@ def print_table(run: Run, out: Path | None) -> None:
         status, message = record.best.status, record.best.message
         alone = status is Status.NOT_MEASURABLE and len(run.records) == 1
         if message and (alone or status is Status.MEASURED):
-            screen.print(f"{_name(record)}: {_line(message)}", soft_wrap=True)
+            screen.print(f"{_name(record)}: {line(message)}", soft_wrap=True)
     counts = dict.fromkeys(Status, 0)
     for record in run.records:
         counts[record.best.status] += 1
@@ -118,13 +120,13 @@ def print_table(run: Run, out: Path | None) -> None:
         f"{counts[Status.FAILED]} failed, {run.skipped} other files skipped."
     )
     if out is not None:
-        screen.print(f"Tables and overlays are in {_line(str(out))}.", soft_wrap=True)
+        screen.print(f"Tables and overlays are in {line(str(out))}.", soft_wrap=True)
 
 
 def notes(run: Run) -> list[str]:
     """Return what a run passed over and should not pass over in silence, a sentence each."""
     empty = run.empty_sources if run.records else []  # else all are, which is an error of its own
-    found = [f"there is nothing to measure in {_line(name)}." for name in empty]
+    found = [f"there is nothing to measure in {line(name)}." for name in empty]
     if run.archives:
         found.append(
             f"archives passed over: {run.archives}. endometer does not read inside them yet; "
@@ -135,12 +137,19 @@ def notes(run: Run) -> list[str]:
     return found
 
 
-def _line(text: str) -> str:
+def line(text: str) -> str:
+    """Return text from outside as a terminal may show it: what would steer one becomes visible."""
     return printable(text).translate(_CONTROLS)
 
 
+def one_result(record: ClipRecord) -> Text:
+    """Return name, frame and result of one clip as a line."""
+    frame = f" frame {_frame(record)}" if _frame(record) else ""
+    return Text.assemble(f"{_name(record)}{frame}: ", _result(record))
+
+
 def _name(record: ClipRecord) -> str:
-    return _line(Path(record.file).name)
+    return line(Path(record.file).name)
 
 
 def _frame(record: ClipRecord) -> str:
@@ -153,7 +162,7 @@ def _result(record: ClipRecord) -> Text:
     best = record.best
     words = in_words(best)
     if best.status is Status.FAILED:
-        return Text.assemble((f"{words}:", "red"), f" {_line(best.message or '')}")
+        return Text.assemble((f"{words}:", "red"), f" {line(best.message or '')}")
     return Text(words, STYLES[best.call] if best.call is not None else "")
 
 
@@ -225,7 +234,7 @@ def _decoders() -> Iterator[dict[str, Any]]:
 
 def print_info(facts: dict[str, Any]) -> None:
     """Print what `gather_info` found, for people."""
-    screen = _Screen()
+    screen = Screen()
     for title in ("versions", "bundle", "device"):
         table = Table(title=title, title_justify="left", box=None, show_header=False)
         for name, value in facts[title].items():

@@ -231,7 +231,7 @@ def measure_frame(
             refusal = scale
         return _scaled(_refused(frame.number, refusal), scale), None
 
-    view, finding = max(found, key=lambda pair: pair[1].parts.quality)
+    view, finding = max(found, key=lambda pair: pair[1].quality.value)
     # The contour of a band that reaches the edge of its box runs up to a grid step beyond it.
     low, high = (view.box.row_0, view.box.column_0), (view.box.row_1, view.box.column_1)
     outline = np.clip(np.concatenate([*finding.outline, finding.calipers]), low, high)
@@ -239,7 +239,7 @@ def measure_frame(
     row = replace(
         _scaled(Measurement(frame.number, Status.NOT_MEASURABLE), scale),
         fluid=finding.fluid,
-        quality=finding.parts.quality,
+        quality=finding.quality.value,
         caliper_row_1=float(finding.calipers[0, 0]),
         caliper_column_1=float(finding.calipers[0, 1]),
         caliper_row_2=float(finding.calipers[1, 0]),
@@ -248,7 +248,7 @@ def measure_frame(
     )
     if isinstance(scale, Refusal):
         return replace(row, reason=scale.reason, message=scale.message), finding
-    refusal_or_none = too_poor(finding.parts, bundle.min_quality)
+    refusal_or_none = too_poor(finding.quality, bundle.min_quality)
     if refusal_or_none or finding.thickness_mm is None:
         refusal = refusal_or_none or Refusal(Reason.NO_CALIBRATION, "The view has no scale.")
         return replace(row, reason=refusal.reason, message=refusal.message), finding

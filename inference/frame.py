@@ -9,7 +9,7 @@ from scipy import ndimage
 from imaging.calibration import Box
 from imaging.grid import GridImage, fill_graphics, to_grid
 from imaging.reasons import Reason, Refusal
-from inference.quality import QualityParts, assess
+from inference.quality import Quality, Seen, assess
 from inference.thickness import NotMeasurable, Thickness, measure_thickness
 from models.bundle import Bundle
 from models.runtime import Runtime
@@ -21,6 +21,8 @@ MAX_THICKNESS_MM = 35.0
 MIN_LENGTH_OVER_THICKNESS = 1.0
 # The outline touches the edge of the picture if it comes this close, in grid pixels.
 CONTACT_PX = 1.5
+# The size of a pixel that a view without a scale is judged by: nothing is held against it.
+UNKNOWN_MM_PER_PX = 0.1
 # Share of the maximum above which a band counts as still thick where it is cut.
 STILL_THICK = 0.9
 
@@ -51,7 +53,7 @@ class Finding:
     calipers: NDArray[np.float64]
     outline: tuple[NDArray[np.float64], ...]
     fluid: bool
-    parts: QualityParts
+    quality: Quality
 
 
 def segment(
@@ -97,12 +99,8 @@ def find(
 
     chord_grid = np.asarray(measured.calipers, float)
     uterus = probabilities[bundle.channel("uterus")] if "uterus" in bundle.labels else None
-    parts = assess(
-        endometrium + fluid,
-        uterus,
-        measured,
-        (step_mm, max(view.spacing_mm) if view.spacing_mm else 0.1),
-    )
+    frame_mm = max(view.spacing_mm) if view.spacing_mm else UNKNOWN_MM_PER_PX
+    quality = assess(Seen(endometrium + fluid, uterus, measured, step_mm, frame_mm))
     calipers = grid.mapping.to_frame(chord_grid)
     share = measured.thickness_mm / measured.outer_mm  # without the fluid between the calipers
     return Finding(
@@ -111,26 +109,19 @@ def find(
         calipers=calipers,
         outline=tuple(grid.mapping.to_frame(contour) for contour in measured.outline),
         fluid=measured.fluid,
-        parts=parts,
+        quality=quality,
     )
 
 
-def too_poor(parts: QualityParts, least: float) -> Refusal | None:
+def too_poor(quality: Quality, least: float) -> Refusal | None:
     """Refuse a finding whose quality is below `least`, naming its weakest part."""
-    if parts.quality >= least:
+    if quality.value >= least:
         return None
-    words = {
-        "confidence": "the network is unsure what is endometrium",
-        "context": "what was outlined is not surrounded by uterus",
-        "agreement": "calipers and inscribed circle disagree",
-        "extent": "what was outlined is too short to be a whole endometrium",
-        "resolution": "the pixels are coarse",
-    }
-    weakest = min(words, key=lambda name: getattr(parts, name))
+    weakest = quality.weakest
     return Refusal(
         Reason.LOW_QUALITY,
-        f"Quality {parts.quality:.2f} is below {least:.2f}: {words[weakest]} "
-        f"({weakest} {getattr(parts, weakest):.2f}).",
+        f"Quality {quality.value:.2f} is below {least:.2f}: {weakest.policy.weakness} "
+        f"({weakest.policy.name} {weakest.score:.2f}).",
     )
 
 

@@ -1,7 +1,11 @@
-"""How far a measurement can be trusted: one number in [0, 1] from what can be measured."""
+"""How far a measurement can be trusted: one number in [0, 1], the product of named policies.
+
+Each policy looks at one thing that can be measured, scores it from 0 to 1, and can say what it is.
+"""
 
 import math
-from dataclasses import astuple, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,58 +21,133 @@ COARSE_MM_PER_PX = 0.35
 FULL_LENGTH_MM, NO_LENGTH_MM = 12.0, 6.0
 # The ring around the band that should be myometrium, in mm.
 RING_MM = 3.0
+# What chord and inscribed circle may differ by: mm, or a share of the chord (design section 5).
+ALLOWED_MM, ALLOWED_SHARE = 0.3, 0.05
 
 
 @dataclass(frozen=True)
-class QualityParts:
-    """Each in [0, 1]; the quality is their product."""
-
-    confidence: float
-    """Mean probability of endometrium or fluid along the midline, 0.5 counted as 0. Not over the
-    area: of a thin line most pixels lie at the edge, where one half is right."""
-    context: float
-    """How much of a 3 mm ring around the outline the network takes for uterus, half is full."""
-    agreement: float
-    """Chord against inscribed circle: 1 up to max(0.3 mm, 5 %), 0.5 at twice that, and so on."""
-    extent: float
-    """Length of the midline: 0 up to 6 mm, 1 from 12 mm."""
-    resolution: float
-    """1 up to 0.35 mm per frame pixel, then falling in proportion."""
-
-    @property
-    def quality(self) -> float:
-        """The product of the parts."""
-        return float(math.prod(astuple(self)))
-
-
-def assess(
-    band: NDArray[np.float32],
-    uterus: NDArray[np.float32] | None,
-    measured: Thickness,
-    scales_mm: tuple[float, float],
-) -> QualityParts:
-    """Assess one measured frame.
+class Seen:
+    """What the policies look at.
 
     `band` (endometrium + fluid) and `uterus` are probabilities float32 (n, n) on the network grid,
-    `measured` what was measured in them; `scales_mm` are mm per grid pixel and mm per frame pixel.
-    A network without a uterus label gets full marks for context.
+    `uterus` None for a network without that label; `measured` is what was measured in them.
+    `grid_mm` and `frame_mm` are mm per grid pixel and per frame pixel.
     """
-    grid_mm, frame_mm = scales_mm
-    mask, chord_mm = measured.component, measured.outer_mm
-    context = 1.0
-    if uterus is not None:
-        ring = ndimage.binary_dilation(mask, iterations=max(1, round(RING_MM / grid_mm))) & ~mask
-        context = float(np.clip(2 * uterus[ring].mean(), 0, 1)) if ring.any() else 0.0
-    ridge = ndimage.map_coordinates(band, measured.midline.T, order=1, mode="nearest")
-    allowed = max(0.3, 0.05 * chord_mm)
-    return QualityParts(
-        confidence=float(np.clip(2 * ridge.mean() - 1, 0, 1)),
-        context=context,
-        agreement=float(
-            min(1.0, allowed / max(abs(chord_mm - measured.inscribed_circle_mm), 1e-9))
-        ),
-        extent=float(
-            np.clip((measured.length_mm - NO_LENGTH_MM) / (FULL_LENGTH_MM - NO_LENGTH_MM), 0, 1)
-        ),
-        resolution=min(1.0, COARSE_MM_PER_PX / frame_mm),
-    )
+
+    band: NDArray[np.float32]
+    uterus: NDArray[np.float32] | None
+    measured: Thickness
+    grid_mm: float
+    frame_mm: float
+
+
+@dataclass(frozen=True)
+class Policy:
+    """One thing that makes a measurement doubtful. `score` returns 1 for no doubt, 0 for none left
+    to trust; `meaning` says what it looks at, `weakness` what is wrong where it is low."""
+
+    name: str
+    meaning: str
+    weakness: str
+    score: Callable[[Seen], float]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A policy and its score in [0, 1]."""
+
+    policy: Policy
+    score: float
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What every policy said of a frame."""
+
+    parts: tuple[Part, ...]
+
+    @property
+    def value(self) -> float:
+        """The product of the scores, in [0, 1]."""
+        return math.prod(part.score for part in self.parts)
+
+    @property
+    def weakest(self) -> Part:
+        """The part with the lowest score; of equals the first."""
+        return min(self.parts, key=lambda part: part.score)
+
+
+def confidence(seen: Seen) -> float:
+    """Score the mean probability along the midline, 0.5 counted as 0.
+
+    Not over the area: of a thin line most pixels lie at the edge, where one half is right.
+    """
+    ridge = ndimage.map_coordinates(seen.band, seen.measured.midline.T, order=1, mode="nearest")
+    return float(np.clip(2 * ridge.mean() - 1, 0, 1))
+
+
+def context(seen: Seen) -> float:
+    """Score the share of uterus in a ring around the outline; half is full."""
+    if seen.uterus is None:
+        return 1.0
+    mask = seen.measured.component
+    width = max(1, round(RING_MM / seen.grid_mm))
+    ring = ndimage.binary_dilation(mask, iterations=width) & ~mask
+    return float(np.clip(2 * seen.uterus[ring].mean(), 0, 1)) if ring.any() else 0.0
+
+
+def agreement(seen: Seen) -> float:
+    """Score chord against inscribed circle: 1 up to what is allowed, 0.5 at twice that."""
+    chord_mm = seen.measured.outer_mm
+    allowed = max(ALLOWED_MM, ALLOWED_SHARE * chord_mm)
+    return float(min(1.0, allowed / max(abs(chord_mm - seen.measured.inscribed_circle_mm), 1e-9)))
+
+
+def extent(seen: Seen) -> float:
+    """Score the length of the midline."""
+    share = (seen.measured.length_mm - NO_LENGTH_MM) / (FULL_LENGTH_MM - NO_LENGTH_MM)
+    return float(np.clip(share, 0, 1))
+
+
+def resolution(seen: Seen) -> float:
+    """Score the size of the frame's pixels: 1 up to the limit, then falling in proportion."""
+    return min(1.0, COARSE_MM_PER_PX / seen.frame_mm)
+
+
+POLICIES = (
+    Policy(
+        "confidence",
+        "how sure the network is along the midline",
+        "the network is unsure what is endometrium",
+        confidence,
+    ),
+    Policy(
+        "context",
+        f"how much of the {RING_MM:g} mm around the outline it takes for uterus",
+        "what was outlined is not surrounded by uterus",
+        context,
+    ),
+    Policy(
+        "agreement",
+        "whether calipers and inscribed circle agree",
+        "calipers and inscribed circle disagree",
+        agreement,
+    ),
+    Policy(
+        "extent",
+        f"length of the outline: none up to {NO_LENGTH_MM:g} mm, full from {FULL_LENGTH_MM:g} mm",
+        "what was outlined is too short to be a whole endometrium",
+        extent,
+    ),
+    Policy(
+        "resolution",
+        f"size of the pixels: full up to {COARSE_MM_PER_PX:g} mm",
+        "the pixels are coarse",
+        resolution,
+    ),
+)
+
+
+def assess(seen: Seen) -> Quality:
+    """Ask every policy about one measured frame."""
+    return Quality(tuple(Part(policy, policy.score(seen)) for policy in POLICIES))

@@ -68,7 +68,7 @@ def band(path, shape=(200, 300), thickness=40, value=1):
 def test_help_is_there_for_every_command_with_an_example():
     top = run("--help")
     assert top.returncode == 0 and "not a medical device" in top.stdout
-    for command in ("measure", "thickness", "info", "phantom", "demo"):
+    for command in ("measure", "explain", "thickness", "info", "phantom", "demo"):
         assert command in top.stdout
         text = run(command, "--help")
         assert text.returncode == 0

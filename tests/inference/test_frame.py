@@ -12,7 +12,7 @@ from imaging.grid import GridImage, GridMapping, GridSpec
 from imaging.reasons import Reason, Refusal
 from inference.clip import measure_clip
 from inference.frame import Finding, View, find, segment, too_poor
-from inference.quality import assess
+from inference.quality import POLICIES, Quality, Seen, assess, confidence
 from inference.records import Call, Measurement, Status
 from inference.words import in_words
 from models.bundle import load_bundle
@@ -59,7 +59,7 @@ def test_a_band_is_found_with_its_thickness(bundle):
     assert isinstance(found, Finding)
     assert found.thickness_mm == pytest.approx(6.0, abs=0.05)
     assert found.thickness_px == pytest.approx(20.0, abs=0.2)
-    assert found.parts.quality > 0.8 and too_poor(found.parts, 0.5) is None
+    assert found.quality.value > 0.8 and too_poor(found.quality, 0.5) is None
 
 
 def test_fluid_is_taken_off_the_pixels_as_well(bundle):
@@ -125,7 +125,7 @@ def test_a_thin_line_that_is_sure_along_its_middle_is_sure():
     p = np.zeros((60, 60), np.float32)
     p[30, 10:50], p[29, 10:50], p[31, 10:50] = 0.95, 0.55, 0.55
     uterus = np.full((60, 60), 0.9, np.float32)
-    assert assess(p, uterus, measured(mask, 1.0, 1.0), (MM, 0.1)).confidence > 0.85
+    assert confidence(Seen(p, uterus, measured(mask, 1.0, 1.0), MM, 0.1)) > 0.85
 
 
 def test_each_doubt_lowers_the_quality():
@@ -134,7 +134,7 @@ def test_each_doubt_lowers_the_quality():
     sure, uterus = np.where(mask, 0.95, 0.0).astype(np.float32), np.full((60, 60), 0.9, np.float32)
 
     def quality(p=sure, u=uterus, chord=3.0, circle=3.0, px=0.1, length=20.0):
-        return assess(p, u, measured(mask, chord, circle, length), (MM, px)).quality
+        return assess(Seen(p, u, measured(mask, chord, circle, length), MM, px)).value
 
     good = quality()
     assert good > 0.85
@@ -148,19 +148,25 @@ def test_each_doubt_lowers_the_quality():
     assert quality(length=6.0) == quality(length=2.0) == 0
 
 
-@pytest.mark.parametrize(
-    ("weak", "words"),
-    [
-        ("context", "not surrounded"),
-        ("confidence", "unsure"),
-        ("extent", "too short"),
-        ("resolution", "coarse"),
-    ],
-)
+WEAKNESSES = {
+    "context": "not surrounded",
+    "confidence": "unsure",
+    "agreement": "disagree",
+    "extent": "too short",
+    "resolution": "coarse",
+}
+
+
+def test_every_policy_is_looked_at_here():
+    assert {policy.name for policy in POLICIES} == WEAKNESSES.keys()
+
+
+@pytest.mark.parametrize(("weak", "words"), WEAKNESSES.items())
 def test_a_poor_finding_names_its_weakest_part(weak, words):
     mask = np.ones((4, 4), bool)
-    sure = assess(np.ones((4, 4), np.float32), None, measured(mask, 3, 3), (MM, 0.1))
-    refusal = too_poor(replace(sure, **{weak: 0.1}), 0.5)
+    sure = assess(Seen(np.ones((4, 4), np.float32), None, measured(mask, 3, 3), MM, 0.1))
+    doubted = tuple(replace(p, score=0.1) if p.policy.name == weak else p for p in sure.parts)
+    refusal = too_poor(Quality(doubted), 0.5)
     assert refusal.reason is Reason.LOW_QUALITY and words in refusal.message
 
 

@@ -1,0 +1,94 @@
+"""Why a clip got its number, or none: what `endometer explain` says."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from app.report import Screen, line, one_result
+from inference.clip import MeasuredClip
+from inference.records import Status
+from models.bundle import Bundle
+
+
+def facts_of(clip: MeasuredClip, bundle: Bundle) -> dict[str, Any]:
+    """Return what there is to say about a measured clip, as plain data.
+
+    `parts` is empty where nothing was outlined that could be judged.
+    """
+    record, best = clip.record, clip.record.best
+    finding = clip.findings.get(best.frame) if best.frame is not None else None
+    parts = finding.quality.parts if finding else ()
+    half = None
+    if best.upper_mm is not None and best.thickness_mm is not None:
+        half = best.upper_mm - best.thickness_mm
+    return {
+        "file": Path(record.file).name,
+        "frame": best.frame,
+        "frames": record.frames,
+        "status": str(best.status),
+        "reason": best.reason,
+        "message": best.message,
+        "thickness_mm": best.thickness_mm,
+        "call": best.call,
+        "calibration": best.calibration,
+        "row_mm": best.row_mm,
+        "column_mm": best.column_mm,
+        "quality": best.quality,
+        "least_quality": bundle.min_quality,
+        "parts": [
+            {
+                "name": part.policy.name,
+                "score": part.score,
+                "meaning": part.policy.meaning,
+                "weakness": part.policy.weakness,
+            }
+            for part in parts
+        ],
+        "interval_half_mm": half,
+        "interval_nominal": bundle.intervals.nominal,
+        "frames_measured": record.frames_measured,
+        "frames_median_mm": record.frames_median_mm,
+        "frames_iqr_mm": record.frames_iqr_mm,
+        "bundle": bundle.name,
+    }
+
+
+def print_explanation(clip: MeasuredClip, bundle: Bundle) -> None:
+    """Print for people what `facts_of` returns."""
+    screen, facts = Screen(), facts_of(clip, bundle)
+    screen.print(one_result(clip.record), soft_wrap=True)
+    if facts["message"] and clip.record.best.status is not Status.FAILED:
+        screen.print(line(facts["message"]), soft_wrap=True)
+    if facts["calibration"]:
+        screen.print(
+            f"Scale: {facts['row_mm']:.4f} x {facts['column_mm']:.4f} mm per pixel (row, column), "
+            f"from {facts['calibration']}.",
+            soft_wrap=True,
+        )
+    if facts["parts"]:
+        table = Table("doubt", "score", "what it looks at", box=None, pad_edge=False)
+        table.columns[1].justify = "right"
+        for part in facts["parts"]:
+            table.add_row(part["name"], f"{part['score']:.2f}", part["meaning"])
+        screen.print(table)
+        screen.print(
+            f"Quality {facts['quality']:.2f}, the product of these; {facts['least_quality']:.2f} "
+            f"is needed for a number.",
+            soft_wrap=True,
+        )
+    elif clip.record.best.status is not Status.FAILED:
+        screen.print("There is no outline whose quality could be judged.")
+    if facts["interval_half_mm"] is not None:
+        screen.print(
+            f"Interval: {facts['interval_half_mm']:.1f} mm to either side; in calibration "
+            f"{facts['interval_nominal']:.0%} of errors at such a thickness were smaller.",
+            soft_wrap=True,
+        )
+    if (facts["frames"] or 1) > 1 and facts["frames_median_mm"] is not None:
+        screen.print(
+            f"Frames: {facts['frames_measured']} of {facts['frames']} measured, median "
+            f"{facts['frames_median_mm']:.1f} mm, interquartile range "
+            f"{facts['frames_iqr_mm']:.1f} mm; frame {facts['frame']} has the best quality.",
+            soft_wrap=True,
+        )

@@ -1,0 +1,74 @@
+"""`endometer explain`: what is said agrees with what was measured, whatever became of the clip."""
+
+import json
+import math
+import re
+
+import pytest
+from dicom_factory import header, speckle, write
+from typer.testing import CliRunner
+
+from app.cli import app
+from data.phantom.dicom import make_phantom, write_dicom
+from models.bundle import load_bundle
+
+
+def explain(*words):
+    return CliRunner().invoke(app, ["explain", *map(str, words)], env={"COLUMNS": "200"})
+
+
+@pytest.fixture(scope="module")
+def cine(tmp_path_factory):
+    path = tmp_path_factory.mktemp("phantom") / "cine.dcm"
+    write_dicom(make_phantom((9,), 8.0, 3), path)
+    return path
+
+
+def test_a_number_is_explained(cine):
+    facts = json.loads(explain(cine, "--json").stdout)
+    assert facts["status"] == "measured"
+    assert math.prod(part["score"] for part in facts["parts"]) == pytest.approx(facts["quality"])
+    assert facts["quality"] >= facts["least_quality"] == load_bundle().min_quality
+    half = load_bundle().intervals.half_width(facts["thickness_mm"])
+    assert facts["interval_half_mm"] == pytest.approx(half)
+    said = explain(cine)
+    assert said.exit_code == 0
+    for words in (
+        f"cine.dcm frame {facts['frame']}/3: {facts['thickness_mm']:.1f} mm",
+        "mm per pixel (row, column), from ultrasound_region",
+        f"Quality {facts['quality']:.2f}",
+        f"Interval: {half:.1f} mm to either side",
+        f"Frames: {facts['frames_measured']} of 3 measured",
+    ):
+        assert words in said.stdout
+    for part in facts["parts"]:
+        words = rf"{part['name']} +{part['score']:.2f}  {re.escape(part['meaning'])}"
+        assert re.search(words, said.stdout)
+
+
+def test_a_refusal_is_explained_without_numbers_that_are_not_there(tmp_path):
+    path = write(tmp_path / "bare.dcm", header(96, 128), speckle(96, 128).tobytes())
+    facts = json.loads(explain(path, "--json").stdout)
+    assert (facts["status"], facts["reason"]) == ("not_measurable", "no_calibration")
+    assert facts["thickness_mm"] is facts["interval_half_mm"] is None
+    said = explain(path)
+    assert said.exit_code == 0
+    assert "no safe scale in the file" in said.stdout
+    assert "Interval" not in said.stdout and "Frames" not in said.stdout
+
+
+def test_the_users_spacing_serves_here_too(tmp_path):
+    path = write(tmp_path / "bare.dcm", header(96, 128), speckle(96, 128).tobytes())
+    facts = json.loads(explain(path, "--json", "--spacing", "0.3,0.3").stdout)
+    assert facts["reason"] != "no_calibration"
+
+
+def test_what_cannot_be_explained_says_so(tmp_path):
+    text = tmp_path / "text.dcm"
+    text.write_text("no image")
+    said = explain(text)
+    assert said.exit_code == 1
+    assert "could not be read" in said.stdout
+    assert explain(tmp_path).exit_code == 2
+    assert "is no file" in explain(tmp_path / "nowhere.dcm").stderr
+    assert explain(text, "--bundle", tmp_path).exit_code == 2
