@@ -45,6 +45,7 @@ def facts_of(clip: MeasuredClip, bundle: Bundle) -> dict[str, Any]:
             }
             for part in parts
         ],
+        "spread_mm": finding.spread_mm if finding else None,
         "interval_half_mm": half,
         "interval_nominal": bundle.intervals.nominal,
         "frames_measured": record.frames_measured,
@@ -81,8 +82,9 @@ def print_explanation(clip: MeasuredClip, bundle: Bundle) -> None:
         screen.print("There is no outline whose quality could be judged.")
     if facts["interval_half_mm"] is not None:
         screen.print(
-            f"Interval: {facts['interval_half_mm']:.1f} mm to either side; in calibration "
-            f"{facts['interval_nominal']:.0%} of errors at such a thickness were smaller.",
+            f"Interval: {facts['interval_half_mm']:.1f} mm to either side. In calibration it held "
+            f"{facts['interval_nominal']:.0%} of thicknesses like this one whose interfaces are "
+            f"drawn as softly (over {facts['spread_mm']:.1f} mm).",
             soft_wrap=True,
         )
     if (facts["frames"] or 1) > 1 and facts["frames_median_mm"] is not None:

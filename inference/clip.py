@@ -253,7 +253,11 @@ def measure_frame(
         refusal = refusal_or_none or Refusal(Reason.NO_CALIBRATION, "The view has no scale.")
         return replace(row, reason=refusal.reason, message=refusal.message), finding
     decision = decide(
-        finding.thickness_mm, bundle.intervals, settings.threshold_mm, scale.uncertainty
+        finding.thickness_mm,
+        finding.spread_mm,
+        bundle.intervals,
+        settings.threshold_mm,
+        scale.uncertainty,
     )
     return replace(
         row,

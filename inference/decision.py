@@ -21,17 +21,21 @@ COVERAGE = 2.0
 
 def decide(
     thickness_mm: float,
+    spread_mm: float,
     intervals: IntervalTable,
     threshold_mm: float,
     scale_uncertainty: float = 0.0,
 ) -> Decision:
     """`thin` if the whole interval is below the threshold, `not_thin` if none of it is.
 
+    `spread_mm` is how softly the interfaces are drawn (inference.spread).
     `scale_uncertainty` is the relative standard uncertainty of the millimetres. A wrong scale
     moves every frame of a clip the same way, so it is added to the half width, not in quadrature:
     the interval then holds whatever the sign of both errors.
     """
-    half = intervals.half_width(thickness_mm) + COVERAGE * scale_uncertainty * thickness_mm
+    half = (
+        intervals.half_width(thickness_mm, spread_mm) + COVERAGE * scale_uncertainty * thickness_mm
+    )
     lower, upper = max(0.0, thickness_mm - half), thickness_mm + half
     if upper < threshold_mm:
         return Decision(lower, upper, Call.THIN)

@@ -10,6 +10,7 @@ from imaging.calibration import Box
 from imaging.grid import GridImage, fill_graphics, to_grid
 from imaging.reasons import Reason, Refusal
 from inference.quality import Quality, Seen, assess
+from inference.spread import edge_spread
 from inference.thickness import NotMeasurable, Thickness, measure_thickness
 from models.bundle import Bundle
 from models.runtime import Runtime
@@ -54,6 +55,8 @@ class Finding:
     outline: tuple[NDArray[np.float64], ...]
     fluid: bool
     quality: Quality
+    spread_mm: float
+    """How softly the network drew the interfaces; see inference.spread."""
 
 
 def segment(
@@ -100,7 +103,8 @@ def find(
     chord_grid = np.asarray(measured.calipers, float)
     uterus = probabilities[bundle.channel("uterus")] if "uterus" in bundle.labels else None
     frame_mm = max(view.spacing_mm) if view.spacing_mm else UNKNOWN_MM_PER_PX
-    quality = assess(Seen(endometrium + fluid, uterus, measured, step_mm, frame_mm))
+    band = endometrium + fluid
+    quality = assess(Seen(band, uterus, measured, step_mm, frame_mm))
     calipers = grid.mapping.to_frame(chord_grid)
     share = measured.thickness_mm / measured.outer_mm  # without the fluid between the calipers
     return Finding(
@@ -110,6 +114,7 @@ def find(
         outline=tuple(grid.mapping.to_frame(contour) for contour in measured.outline),
         fluid=measured.fluid,
         quality=quality,
+        spread_mm=edge_spread(band, chord_grid, step_mm),
     )
 
 

@@ -31,21 +31,27 @@ class BundleError(Exception):
 
 @dataclass(frozen=True)
 class IntervalTable:
-    """Half-widths (mm) of the 90 % interval by measured thickness, from held-out phantoms.
+    """The interval that holds the truth in a share `nominal` of cases, from held-out ones.
 
-    Bin i holds thicknesses below `upper_mm[i]`, the last of which is infinite.
+    Its half width is `factor[i]` times the difficulty of the case, `base_mm` plus how softly the
+    network draws the interfaces (inference.spread). Bin i holds measured thicknesses below
+    `upper_mm[i]`, the last of which is infinite.
     """
 
     nominal: float
+    base_mm: float
     upper_mm: tuple[float, ...]
-    half_width_mm: tuple[float, ...]
+    factor: tuple[float, ...]
 
-    def half_width(self, thickness_mm: float) -> float:
-        """Return half the interval's width in mm for a measured thickness in mm."""
-        for upper, width in zip(self.upper_mm, self.half_width_mm, strict=True):
-            if thickness_mm < upper:
-                return width
-        return self.half_width_mm[-1]
+    def difficulty(self, spread_mm: float) -> float:
+        """Return what half widths are proportional to, in mm."""
+        return self.base_mm + spread_mm
+
+    def half_width(self, thickness_mm: float, spread_mm: float) -> float:
+        """Return half the interval's width in mm for a measured thickness and spread in mm."""
+        bins = zip(self.upper_mm, self.factor, strict=True)
+        factor = next((f for upper, f in bins if thickness_mm < upper), self.factor[-1])
+        return factor * self.difficulty(spread_mm)
 
 
 @dataclass(frozen=True)
@@ -112,13 +118,14 @@ def _intervals(card: dict[str, Any], path: Path) -> IntervalTable:
         else _positive(b["below_mm"], path, "below_mm")
         for b in bins
     )
-    width = tuple(_positive(_field(b, path, "half_width_mm"), path, "half_width_mm") for b in bins)
+    factor = tuple(_positive(_field(b, path, "factor"), path, "factor") for b in bins)
+    base = _positive(_field(card, path, "intervals", "base_mm"), path, "intervals.base_mm")
     if upper[-1] != math.inf or list(upper) != sorted(set(upper)):
         raise BundleError(
             f"{path}: intervals.bins must rise and end with below_mm null, not {list(upper)}."
         )
     nominal = _positive(_field(card, path, "intervals", "nominal"), path, "intervals.nominal")
-    return IntervalTable(nominal, upper, width)
+    return IntervalTable(nominal, base, upper, factor)
 
 
 def _architecture(card: dict[str, Any], path: Path) -> dict[str, Any]:

@@ -133,6 +133,7 @@ def compare(
         upper_mm=best.upper_mm,
         call=best.call,
         quality=best.quality,
+        spread_mm=finding.spread_mm if finding else None,
         outlined=finding is not None,
         drawn=truth is not None,
         fit=fit,

@@ -13,7 +13,7 @@ from models.runtime import import_openvino
 from training.config import Config
 
 # Until intervals are calibrated a bundle must not look precise.
-UNCALIBRATED = IntervalTable(0.9, (float("inf"),), (20.0,))
+UNCALIBRATED = IntervalTable(0.9, 1.0, (float("inf"),), (20.0,))
 MIN_QUALITY = 0.5
 
 
@@ -47,12 +47,12 @@ def write_card(
     """Write card.json with the hashes of the files beside it."""
     hashes = {name: file_sha256(out / name) for name in (WEIGHTS, *EXPORT)}
     bins = [
-        {"below_mm": None if upper == float("inf") else upper, "half_width_mm": round(width, 3)}
-        for upper, width in zip(intervals.upper_mm, intervals.half_width_mm, strict=True)
+        {"below_mm": None if upper == float("inf") else upper, "factor": round(factor, 3)}
+        for upper, factor in zip(intervals.upper_mm, intervals.factor, strict=True)
     ]
     card = fields | {
         "metrics": metrics,
-        "intervals": {"nominal": intervals.nominal, "bins": bins},
+        "intervals": {"nominal": intervals.nominal, "base_mm": intervals.base_mm, "bins": bins},
         "exported_from_sha256": hashes[WEIGHTS],
         "sha256": hashes,
     }

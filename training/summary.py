@@ -54,9 +54,10 @@ ERRORS: dict[str, Callable[[Array], float]] = {
 class Result:
     """One case. Lengths in mm.
 
-    `outlined`: something was, measured or refused. `drawn`: the truth has an outline to compare
-    with; then `fit` is the comparison, None where nothing was outlined. `network_ms`: of one frame
-    through the network; `seconds`: of the whole clip, from file to record.
+    `spread_mm`: how softly the interfaces were drawn. `outlined`: something was, measured or
+    refused. `drawn`: the truth has an outline to compare with; then `fit` is the comparison, None
+    where nothing was outlined. `network_ms`: of one frame through the network; `seconds`: of the
+    whole clip, from file to record.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Result:
     upper_mm: float | None = None
     call: Call | None = None
     quality: float | None = None
+    spread_mm: float | None = None
     outlined: bool = False
     drawn: bool = False
     fit: Fit | None = None

@@ -29,7 +29,7 @@ def test_a_number_is_explained(cine):
     assert facts["status"] == "measured"
     assert math.prod(part["score"] for part in facts["parts"]) == pytest.approx(facts["quality"])
     assert facts["quality"] >= facts["least_quality"] == load_bundle().min_quality
-    half = load_bundle().intervals.half_width(facts["thickness_mm"])
+    half = load_bundle().intervals.half_width(facts["thickness_mm"], facts["spread_mm"])
     assert facts["interval_half_mm"] == pytest.approx(half)
     said = explain(cine)
     assert said.exit_code == 0

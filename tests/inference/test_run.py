@@ -135,11 +135,12 @@ def test_a_scale_that_the_ruler_contradicts_is_refused(still, bundle, runtime):
 def test_the_ruler_is_a_source_where_it_is_allowed(still, bundle, runtime, phantom):
     bare = edit(still, lambda data: delattr(data, "SequenceOfUltrasoundRegions"))
     stated = measure_clip(still, bundle, runtime).record.best
-    best = measure_clip(bare, bundle, runtime, Settings(allow_ruler=True)).record.best
+    clip = measure_clip(bare, bundle, runtime, Settings(allow_ruler=True))
+    best = clip.record.best
     assert best.calibration == "ruler"
     assert best.row_mm == best.column_mm == pytest.approx(phantom.mm_per_px, rel=0.003)
     if best.thickness_mm is not None and stated.thickness_mm is not None:
-        half = bundle.intervals.half_width(best.thickness_mm)
+        half = bundle.intervals.half_width(best.thickness_mm, clip.findings[1].spread_mm)
         assert best.upper_mm - best.thickness_mm > half + 0.03 * best.thickness_mm
     blind = measure_clip(edit(bare, without_ruler), bundle, runtime, Settings(allow_ruler=True))
     assert blind.record.best.reason is Reason.NO_CALIBRATION

@@ -20,7 +20,7 @@ def change(folder, edit):
 def test_the_shipped_bundle_loads_and_is_small():
     bundle = load_bundle()
     assert bundle.labels[:3] == ("background", "endometrium", "fluid")
-    assert bundle.intervals.half_width(6.0) < 5, "intervals were never calibrated"
+    assert bundle.intervals.half_width(6.0, 1.0) < 5, "intervals were never calibrated"
     assert sum(f.stat().st_size for f in DEFAULT_BUNDLE.iterdir()) <= 16 * 2**20
 
 
@@ -87,7 +87,7 @@ def test_a_missing_field_is_named(copy, field):
         (lambda c: c.update(exported_from_sha256="0"), "Export it again"),
         (lambda c: c["intervals"].update(bins=[]), "empty"),
         (lambda c: c["intervals"]["bins"][-1].update(below_mm=3.0), "rise"),
-        (lambda c: c["intervals"]["bins"][0].update(half_width_mm=-1), "positive"),
+        (lambda c: c["intervals"]["bins"][0].update(factor=-1), "positive"),
     ],
 )
 def test_a_wrong_field_is_refused(copy, edit, says):

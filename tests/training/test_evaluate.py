@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import re
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -298,16 +301,49 @@ def test_worse_is_worse():
 def test_intervals_are_the_conformal_rank():
     errors = np.linspace(0.01, 0.99, 99)
     results = [
-        replace(RESULT, true_mm=mm - error, measured_mm=mm)
+        replace(RESULT, true_mm=mm - error, measured_mm=mm, patient=f"{mm} {i}", spread_mm=0.4)
         for mm in (3.0, 5.0, 10.0)
-        for error in errors
+        for i, error in enumerate(errors)
     ]
     table = fit_intervals(results)
     # ceil(100 * 0.9) = 90th of 99
-    assert table.half_width_mm == pytest.approx([errors[89]] * 3)
+    for mm in (3.0, 5.0, 10.0):
+        assert table.half_width(mm, 0.4) == pytest.approx(errors[89])
+        assert table.half_width(mm, 1.4) == pytest.approx(2 * errors[89])  # base 0.6 mm
     assert table.nominal == NOMINAL
-    with pytest.raises(ValueError, match="only 1 phantoms measured from 0 to 4 mm"):
+    with pytest.raises(ValueError, match=r"only 1 patients measured from 0 to 4 mm.*9 are needed"):
         fit_intervals(results[98:])
+    assert fit_intervals(results[90:]).factor[0] == pytest.approx(errors[98])  # 9 of 9
+
+
+def test_a_patient_with_many_scans_counts_as_one():
+    """Twenty bad scans of one woman must not widen what holds for all the others."""
+    others = [
+        replace(RESULT, true_mm=mm - 0.5, measured_mm=mm, patient=f"{mm} {i}", spread_mm=0.4)
+        for mm in (3.0, 5.0, 10.0)
+        for i in range(29)
+    ]
+    bad = replace(RESULT, true_mm=1.0, measured_mm=3.0, patient="one", spread_mm=0.4)
+    assert fit_intervals([*others, bad]) == fit_intervals([*others, *[bad] * 20])
+    assert fit_intervals([*others, bad]).factor[0] == pytest.approx(0.5)
+
+
+@given(st.lists(st.lists(st.floats(0, 5), min_size=1, max_size=4), min_size=9, max_size=40))
+def test_patients_are_covered_as_promised(errors):
+    """Of the patients calibrated on, weighted alike, the nominal share lies within."""
+    results = [
+        replace(RESULT, true_mm=20 - error, measured_mm=20.0, patient=str(i), spread_mm=0.4)
+        for i, each in enumerate(errors)
+        for error in each
+    ]
+    fill = [
+        replace(RESULT, true_mm=mm, measured_mm=mm, patient=f"{mm} {i}")
+        for mm in (3.0, 5.0)
+        for i in range(9)
+    ]
+    half = fit_intervals([*results, *fill]).half_width(20.0, 0.4)
+    covered = [np.mean([error <= half + 1e-9 for error in each]) for each in errors]
+    assert np.sum(covered) >= math.ceil((len(errors) + 1) * NOMINAL) - 1e-6
 
 
 def test_the_quality_limit_parts_good_numbers_from_false_ones():
