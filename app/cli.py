@@ -1,4 +1,4 @@
-"""The command line. Everything heavy is imported when a command needs it."""
+"""The command line: measuring. Everything heavy is imported when a command needs it."""
 
 import json
 import sys
@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from app import research
+from app.base import FAILED, INTERRUPTED, end, usage
 
 if TYPE_CHECKING:
     from imaging.calibration import Calibration
@@ -21,19 +24,6 @@ app = typer.Typer(
     "millimetres or a reason out. Research software, not a medical device.",
 )
 
-FAILED, USAGE, INTERRUPTED = 1, 2, 130
-
-
-def _end(message: str, status: int = FAILED) -> typer.Exit:
-    """Print to standard error why there is no result, or not all of it; raise what this returns."""
-    typer.echo(f"endometer: {message}", err=True)
-    return typer.Exit(status)
-
-
-def _usage(message: str) -> typer.Exit:
-    """As `_end`, for what was wrong with the call."""
-    return _end(message, USAGE)
-
 
 def _user_calibration(text: str) -> "Calibration":
     from imaging.calibration import Calibration, user_calibration
@@ -41,14 +31,14 @@ def _user_calibration(text: str) -> "Calibration":
     try:
         row, column = (float(part) for part in text.split(","))
     except ValueError:
-        raise _usage(
+        raise usage(
             f"--spacing {text!r} is not ROW,COLUMN: two numbers of millimetres per pixel, "
             "for instance --spacing 0.12,0.12."
         ) from None
     scale = user_calibration(row, column)
     if isinstance(scale, Calibration):
         return scale
-    raise _usage(f"--spacing {text}: {scale.message}")
+    raise usage(f"--spacing {text}: {scale.message}")
 
 
 @app.command()
@@ -116,13 +106,13 @@ def measure(  # noqa: PLR0913, PLR0917 - a command line's options are its interf
     what it has measured.
     """
     if not 0 < threshold < 100:
-        raise _usage(f"--threshold {threshold:g} is not a thickness in mm.")
+        raise usage(f"--threshold {threshold:g} is not a thickness in mm.")
     if frames not in ("best", "all"):
-        raise _usage(f"--frames {frames!r} is neither best nor all.")
+        raise usage(f"--frames {frames!r} is neither best nor all.")
     if device not in ("auto", "cpu", "cuda"):
-        raise _usage(f"--device {device!r} is none of auto, cpu, cuda.")
+        raise usage(f"--device {device!r} is none of auto, cpu, cuda.")
     if all(map(_is_nowhere, sources)):  # one of many is a row, not an end
-        raise _usage(f"there is no {', no '.join(map(str, sources))}.")
+        raise usage(f"there is no {', no '.join(map(str, sources))}.")
     user = None if spacing is None else _user_calibration(spacing)
     key = _read_key(pseudonymise)
 
@@ -136,7 +126,7 @@ def measure(  # noqa: PLR0913, PLR0917 - a command line's options are its interf
         model = load_bundle(bundle)
         runtime = choose_runtime(model, device)
     except (BundleError, DeviceError) as error:
-        raise _usage(str(error)) from None
+        raise usage(str(error)) from None
 
     from app.report import Progress, notes, print_row, print_table
 
@@ -157,15 +147,15 @@ def measure(  # noqa: PLR0913, PLR0917 - a command line's options are its interf
         try:
             run = run_measure(sources, model, runtime, settings, out=out, on_clip=on_clip)
         except UnusableOutputError as error:
-            raise _usage(f"--out {error}") from None
+            raise usage(f"--out {error}") from None
         except OutputError as error:
-            raise _end(f"{error} The run ended after {progress.done} clips.") from None
+            raise end(f"{error} The run ended after {progress.done} clips.") from None
         except KeyboardInterrupt:
             kept = f" Their rows are in {out}." if out and progress.done else ""
-            raise _end(f"interrupted after {progress.done} clips.{kept}", INTERRUPTED) from None
+            raise end(f"interrupted after {progress.done} clips.{kept}", INTERRUPTED) from None
     typer.echo("".join(f"endometer: {note}\n" for note in notes(run)), err=True, nl=False)
     if not run.records:
-        raise _usage(
+        raise usage(
             f"no DICOM, PNG, JPEG or TIFF files in {', '.join(map(str, sources))} "
             f"({run.skipped} other files looked at)."
         )
@@ -191,9 +181,9 @@ def _read_key(path: Path | None) -> bytes | None:
     try:
         key = path.read_bytes().strip()
     except OSError as error:
-        raise _usage(f"--pseudonymise {path} cannot be read: {error.strerror}.") from None
+        raise usage(f"--pseudonymise {path} cannot be read: {error.strerror}.") from None
     if len(key) < 16:
-        raise _usage(
+        raise usage(
             f"--pseudonymise {path} has {len(key)} bytes; a key needs 16 or more, for instance "
             "from `openssl rand -hex 32`."
         )
@@ -222,7 +212,7 @@ def explain(
     Exit status: 0 measured or refused with a reason, 1 it could not be read, 2 wrong usage.
     """
     if not file.is_file():
-        raise _usage(f"{file} is no file; explain looks at one clip.")
+        raise usage(f"{file} is no file; explain looks at one clip.")
     user = None if spacing is None else _user_calibration(spacing)
 
     from app.explain import facts_of, print_explanation
@@ -235,7 +225,7 @@ def explain(
         model = load_bundle(bundle)
         runtime = OpenVinoRuntime(model)
     except BundleError as error:
-        raise _usage(str(error)) from None
+        raise usage(str(error)) from None
     clip = measure_clip(file, model, runtime, Settings(user=user, allow_ruler=allow_ruler))
     if as_json:
         typer.echo(json.dumps(facts_of(clip, model), ensure_ascii=False))
@@ -270,7 +260,7 @@ def thickness(
         endometrium, fluid = read_mask(mask)
         found = measure_thickness(endometrium, scale.spacing_mm, fluid=fluid)
     except (MaskError, NotMeasurable) as error:
-        raise _end(f"{mask}: {error}") from None
+        raise end(f"{mask}: {error}") from None
     typer.echo(
         json.dumps(
             {
@@ -328,136 +318,17 @@ def phantom(
     For instance:  [bold]endometer phantom phantoms/ --n 20 --seed 1[/bold]
     """
     if renderer not in ("random", "physical", "simus"):
-        raise _usage(f"--renderer {renderer!r} is none of random, physical, simus.")
+        raise usage(f"--renderer {renderer!r} is none of random, physical, simus.")
 
     from data.phantom.collection import write_phantoms
 
     try:
         rows = write_phantoms(out, n=n, seed=seed, frames=frames, renderer=renderer, empty=empty)
     except ImportError as error:
-        raise _usage(f"--renderer {renderer}: {error}") from None
+        raise usage(f"--renderer {renderer}: {error}") from None
     except OSError as error:
-        raise _usage(f"{out} cannot be written: {error.strerror or error}.") from None
+        raise usage(f"{out} cannot be written: {error.strerror or error}.") from None
     typer.echo(f"{len(rows)} phantoms and truth.csv in {out}")
-
-
-@app.command()
-def evaluate(
-    bundle: Annotated[
-        str,
-        typer.Argument(metavar="BUNDLE", help="Folder of a model; `default` is the shipped one."),
-    ],
-    dataset: Annotated[
-        Path,
-        typer.Argument(
-            metavar="DATASET",
-            help="Folder with truth.csv (phantoms), labels.json (outlines) or dataset.json.",
-        ),
-    ],
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for report.html, cases.csv and summary.json.")
-    ] = None,
-    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to compute.")] = (
-        "cpu"
-    ),
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the summary as one JSON object.")
-    ] = False,
-) -> None:
-    """Judge a model on clips of which the truth is known: Dice, errors in mm, refusals, misses.
-
-    For instance:  [bold]endometer phantom phantoms/ --n 100[/bold]  and then
-    [bold]endometer evaluate default phantoms/ --out judged/[/bold]
-
-    Exit status: 0 every case was compared, 1 some could not be (they are in the tables), 2 wrong
-    usage. Needs the extra packages of training: pip install 'endometer[train]'.
-    """
-    if device not in ("auto", "cpu", "cuda"):
-        raise _usage(f"--device {device!r} is none of auto, cpu, cuda.")
-    from data.cases import CasesError, read_cases
-    from models.bundle import BundleError, load_bundle
-    from models.runtime import DeviceError, choose_runtime
-    from training.metrics import MonaiMissingError, check_monai
-
-    try:
-        model = load_bundle(None if bundle == "default" else Path(bundle))
-        cases = read_cases(dataset)
-        check_monai()
-        runtime = choose_runtime(model, device)
-        if out is not None:
-            out.mkdir(parents=True, exist_ok=True)
-    except (BundleError, CasesError, DeviceError, MonaiMissingError) as error:
-        raise _usage(str(error)) from None
-    except OSError as error:
-        raise _usage(f"--out {out} cannot be written: {error.strerror or error}.") from None
-
-    from app.evaluation import print_evaluation, progress
-    from training.evaluate import evaluate as run
-    from training.report import summary_of, write_report
-
-    with progress(sys.stderr, len(cases)) as advance:
-        results = run(cases, model, runtime, on_case=lambda _: advance())
-    summary = summary_of(results, model)
-    if as_json:
-        typer.echo(json.dumps(summary.as_json(), ensure_ascii=False, allow_nan=False))
-    else:
-        print_evaluation(summary)
-    if out is not None:
-        try:
-            write_report(out, summary, cases, model, runtime)
-        except OSError as error:
-            raise _end(f"{out} cannot be written: {error.strerror or error}.") from None
-        typer.echo(f"endometer: the report and its tables are in {out}.", err=True)
-    raise typer.Exit(FAILED if summary.all.failed else 0)
-
-
-@app.command()
-def train(
-    config: Annotated[
-        Path, typer.Argument(metavar="CONFIG", help="TOML file; docs/training.md has its fields.")
-    ],
-    out: Annotated[
-        Path, typer.Argument(metavar="OUT", help="Folder of the run, made if it is not there.")
-    ],
-    start: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FOLDER|default",
-            help="Begin from the weights of a run or a bundle; `default` is the shipped one.",
-        ),
-    ] = None,
-) -> None:
-    """Train the network on phantoms, on annotated images of your own, or on both.
-
-    For instance:  [bold]endometer train training/finetune.toml runs/mine --start default[/bold]
-
-    The same command goes on with a run that was interrupted. Exit status: 0 the run is at its end,
-    1 it ended early (130 if you interrupted it), 2 wrong usage. Needs the extra packages of
-    training: pip install 'endometer[train]'.
-    """
-    try:
-        from training.checkpoint import RunError
-        from training.config import ConfigError, read_config
-        from training.train import train as run
-    except ImportError as error:
-        raise _usage(
-            f"training needs packages that are missing ({error}): pip install 'endometer[train]'"
-        ) from None
-    from app.training import watching
-    from data.cases import CasesError
-
-    try:
-        with watching(sys.stderr) as watch:
-            checkpoint = run(read_config(config), out, start, watch)
-    except (CasesError, ConfigError, RunError) as error:
-        raise _usage(str(error)) from None
-    except OSError as error:
-        raise _end(
-            f"{error.filename or out} cannot be written: {error.strerror or error}."
-        ) from None
-    except KeyboardInterrupt:
-        raise _end(f"interrupted. The same command goes on with {out}.", INTERRUPTED) from None
-    typer.echo(f"{checkpoint} has the trained weights.")
 
 
 @app.command()
@@ -473,8 +344,11 @@ def demo(
     try:
         clips = prepare(out / "clips")
     except OSError as error:
-        raise _usage(f"{out} cannot be written: {error.strerror or error}.") from None
+        raise usage(f"{out} cannot be written: {error.strerror or error}.") from None
     measure(sources=[clips], out=out / "results")
+
+
+app.add_typer(research.commands)
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """What the terminal shows of an evaluation."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
@@ -11,8 +12,10 @@ from rich.text import Text
 
 from app.report import line
 from inference.records import Status
+from models.bundle import IntervalTable
+from training.recalibrate import Bin, usable
 from training.report import Evaluation
-from training.summary import Summary
+from training.summary import Result, Summary
 from training.words import COLUMNS, short, summary_rows
 
 # Columns of text where the width of the screen is unknown: in a file or a pipe.
@@ -47,6 +50,23 @@ def print_evaluation(evaluation: Evaluation) -> None:
         if result.status is Status.FAILED:
             text = f"{result.name} failed: {result.message}"
             screen.print(Text(line(text)), soft_wrap=True)
+
+
+def print_calibration(results: list[Result], bins: list[Bin], table: IntervalTable) -> None:
+    """Print what intervals were fitted on, and how wide they became."""
+    screen = Console(markup=False, emoji=False)
+    judged = len(usable(results))
+    screen.print(
+        f"{judged} of {len(results)} cases were measured and have a known thickness.",
+        soft_wrap=True,
+    )
+    shown = Table("measured thickness", "patients", "half width", box=None, pad_edge=False)
+    for each in bins:
+        upper = f"to {each.high_mm:g} mm" if math.isfinite(each.high_mm) else "mm and more"
+        width = f"{each.half_width_mm:.2f} mm"
+        shown.add_row(f"{each.low_mm:g} {upper}", str(each.patients), width)
+    screen.print(shown)
+    screen.print(f"Intervals hold {table.nominal:.0%} of patients like these.")
 
 
 def _families(families: dict[str, dict[str, Summary]]) -> Table:

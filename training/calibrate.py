@@ -113,7 +113,9 @@ def fit_min_quality(results: list[Result]) -> float:
     return min((i / 100 for i in range(1, 91)), key=excess)
 
 
-def fit_intervals(results: list[Result]) -> IntervalTable:
+def fit_intervals(
+    results: list[Result], upper_mm: tuple[float, ...] = BIN_EDGES_MM
+) -> IntervalTable:
     """Split-conformal intervals by measured thickness, scaled by difficulty.
 
     The factor of a bin is the ceil((n + 1) * nominal)-th smallest ratio of absolute error to
@@ -129,7 +131,7 @@ def fit_intervals(results: list[Result]) -> IntervalTable:
         if r.measured_mm is not None and r.error_mm is not None
     ]
     factors = []
-    for low, high in zip((0.0, *BIN_EDGES_MM), BIN_EDGES_MM, strict=False):
+    for low, high in zip((0.0, *upper_mm), upper_mm, strict=False):
         ratios = sorted((ratio, patient) for mm, ratio, patient in judged if low <= mm < high)
         each = Counter(patient for _, patient in ratios)
         rank = math.ceil((len(each) + 1) * NOMINAL)
@@ -140,4 +142,4 @@ def fit_intervals(results: list[Result]) -> IntervalTable:
             )
         counted = np.cumsum([1 / each[patient] for _, patient in ratios])
         factors.append(ratios[int(np.searchsorted(counted, rank - 1e-9))][0])
-    return IntervalTable(NOMINAL, BASE_MM, BIN_EDGES_MM, tuple(factors))
+    return IntervalTable(NOMINAL, BASE_MM, upper_mm, tuple(factors))

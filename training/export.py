@@ -1,15 +1,15 @@
 """Write a trained network as a bundle: weights, exported network, card."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import save_file
 
-from models.bundle import CARD, EXPORT, NORMALISATION, WEIGHTS, IntervalTable, file_sha256
+from models.bundle import EXPORT, NORMALISATION, WEIGHTS, IntervalTable
 from models.network import Architecture, build_network
 from models.runtime import import_openvino
+from training.card import write_card
 from training.config import Config
 
 # Until intervals are calibrated a bundle must not look precise.
@@ -39,24 +39,6 @@ def shifted(weights: dict[str, torch.Tensor], channel: int, by: float) -> dict[s
     bias = weights[name].clone()
     bias[channel] -= by
     return weights | {name: bias}
-
-
-def write_card(
-    out: Path, fields: dict[str, Any], intervals: IntervalTable, metrics: dict[str, Any]
-) -> None:
-    """Write card.json with the hashes of the files beside it."""
-    hashes = {name: file_sha256(out / name) for name in (WEIGHTS, *EXPORT)}
-    bins = [
-        {"below_mm": None if upper == float("inf") else upper, "factor": round(factor, 3)}
-        for upper, factor in zip(intervals.upper_mm, intervals.factor, strict=True)
-    ]
-    card = fields | {
-        "metrics": metrics,
-        "intervals": {"nominal": intervals.nominal, "base_mm": intervals.base_mm, "bins": bins},
-        "exported_from_sha256": hashes[WEIGHTS],
-        "sha256": hashes,
-    }
-    (out / CARD).write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
 def blended(

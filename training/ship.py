@@ -25,6 +25,7 @@ from training.calibrate import (
     fit_shift,
     phantom_cases,
 )
+from training.card import write_card
 from training.checkpoint import (
     CHECKPOINT,
     RunError,
@@ -35,7 +36,7 @@ from training.checkpoint import (
 )
 from training.config import Config, read_config
 from training.evaluate import evaluate
-from training.export import blended, export, write_card
+from training.export import blended, export
 from training.summary import card_numbers
 
 # Share of frames without an endometrium among those that calibrate and judge.

@@ -1,0 +1,190 @@
+"""The command line: judging, calibrating and training models."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.base import FAILED, INTERRUPTED, end, usage
+
+commands = typer.Typer()
+
+
+@commands.command()
+def evaluate(
+    bundle: Annotated[
+        str,
+        typer.Argument(metavar="BUNDLE", help="Folder of a model; `default` is the shipped one."),
+    ],
+    dataset: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DATASET",
+            help="Folder with truth.csv (phantoms), labels.json (outlines) or dataset.json.",
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for report.html, cases.csv and summary.json.")
+    ] = None,
+    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to compute.")] = (
+        "cpu"
+    ),
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the summary as one JSON object.")
+    ] = False,
+) -> None:
+    """Judge a model on clips of which the truth is known: Dice, errors in mm, refusals, misses.
+
+    For instance:  [bold]endometer phantom phantoms/ --n 100[/bold]  and then
+    [bold]endometer evaluate default phantoms/ --out judged/[/bold]
+
+    Exit status: 0 every case was compared, 1 some could not be (they are in the tables), 2 wrong
+    usage. Needs the extra packages of training: pip install 'endometer[train]'.
+    """
+    if device not in ("auto", "cpu", "cuda"):
+        raise usage(f"--device {device!r} is none of auto, cpu, cuda.")
+    from data.cases import CasesError, read_cases
+    from models.bundle import BundleError, load_bundle
+    from models.runtime import DeviceError, choose_runtime
+    from training.metrics import MonaiMissingError, check_monai
+
+    try:
+        model = load_bundle(None if bundle == "default" else Path(bundle))
+        cases = read_cases(dataset)
+        check_monai()
+        runtime = choose_runtime(model, device)
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)
+    except (BundleError, CasesError, DeviceError, MonaiMissingError) as error:
+        raise usage(str(error)) from None
+    except OSError as error:
+        raise usage(f"--out {out} cannot be written: {error.strerror or error}.") from None
+
+    from app.evaluation import print_evaluation, progress
+    from training.evaluate import evaluate as run
+    from training.report import summary_of, write_report
+
+    with progress(sys.stderr, len(cases)) as advance:
+        results = run(cases, model, runtime, on_case=lambda _: advance())
+    summary = summary_of(results, model)
+    if as_json:
+        typer.echo(json.dumps(summary.as_json(), ensure_ascii=False, allow_nan=False))
+    else:
+        print_evaluation(summary)
+    if out is not None:
+        try:
+            write_report(out, summary, cases, model, runtime)
+        except OSError as error:
+            raise end(f"{out} cannot be written: {error.strerror or error}.") from None
+        typer.echo(f"endometer: the report and its tables are in {out}.", err=True)
+    raise typer.Exit(FAILED if summary.all.failed else 0)
+
+
+@commands.command()
+def calibrate(
+    bundle: Annotated[
+        str,
+        typer.Argument(metavar="BUNDLE", help="Folder of a model; `default` is the shipped one."),
+    ],
+    dataset: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DATASET",
+            help="Folder with truth.csv, labels.json or dataset.json, of patients that the model "
+            "never saw.",
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="New folder for the calibrated model.")
+    ],
+    name: Annotated[
+        str | None, typer.Option(help="Its name in every result; BUNDLE's with -calibrated.")
+    ] = None,
+) -> None:
+    """Fit a model's intervals on images of your own, so that they hold for patients like yours.
+
+    For instance:  [bold]endometer calibrate default kept-aside/ calibrated/[/bold]  and then
+    [bold]endometer measure archive/ --bundle calibrated --out results/[/bold]
+
+    Split-conformal: what is measured does not change, only how far it is trusted. Needs the extra
+    packages of training: pip install 'endometer[train]'.
+    """
+    try:
+        from training.recalibrate import calibrated, write_calibrated
+    except ImportError as error:
+        raise usage(
+            f"calibrating needs packages that are missing ({error}): pip install 'endometer[train]'"
+        ) from None
+    from app.evaluation import print_calibration, progress
+    from data.cases import CasesError, read_cases
+    from models.bundle import BundleError, load_bundle
+    from models.runtime import OpenVinoRuntime
+    from training.evaluate import evaluate as run
+
+    try:
+        model = load_bundle(None if bundle == "default" else Path(bundle))
+        cases = read_cases(dataset)
+        runtime = OpenVinoRuntime(model)
+        with progress(sys.stderr, len(cases)) as advance:
+            results = run(cases, model, runtime, on_case=lambda _: advance())
+        table, bins = calibrated(results)
+        patients = len({result.patient for result in results})
+        about = {"cases": len(cases), "patients": patients}
+        write_calibrated(model, table, out, name or f"{model.name}-calibrated", about)
+    except (BundleError, CasesError, ValueError) as error:
+        raise usage(str(error)) from None
+    except OSError as error:
+        raise end(f"{out} cannot be written: {error.strerror or error}.") from None
+    print_calibration(results, bins, table)
+    typer.echo(f"The calibrated model is in {out}.")
+
+
+@commands.command()
+def train(
+    config: Annotated[
+        Path, typer.Argument(metavar="CONFIG", help="TOML file; docs/training.md has its fields.")
+    ],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="Folder of the run, made if it is not there.")
+    ],
+    start: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER|default",
+            help="Begin from the weights of a run or a bundle; `default` is the shipped one.",
+        ),
+    ] = None,
+) -> None:
+    """Train the network on phantoms, on annotated images of your own, or on both.
+
+    For instance:  [bold]endometer train training/finetune.toml runs/mine --start default[/bold]
+
+    The same command goes on with a run that was interrupted. Exit status: 0 the run is at its end,
+    1 it ended early (130 if you interrupted it), 2 wrong usage. Needs the extra packages of
+    training: pip install 'endometer[train]'.
+    """
+    try:
+        from training.checkpoint import RunError
+        from training.config import ConfigError, read_config
+        from training.train import train as run
+    except ImportError as error:
+        raise usage(
+            f"training needs packages that are missing ({error}): pip install 'endometer[train]'"
+        ) from None
+    from app.training import watching
+    from data.cases import CasesError
+
+    try:
+        with watching(sys.stderr) as watch:
+            checkpoint = run(read_config(config), out, start, watch)
+    except (CasesError, ConfigError, RunError) as error:
+        raise usage(str(error)) from None
+    except OSError as error:
+        raise end(
+            f"{error.filename or out} cannot be written: {error.strerror or error}."
+        ) from None
+    except KeyboardInterrupt:
+        raise end(f"interrupted. The same command goes on with {out}.", INTERRUPTED) from None
+    typer.echo(f"{checkpoint} has the trained weights.")
