@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data.phantom.collection import write_phantoms
 from imaging.reasons import Reason
 from inference.words import REASONS
 
@@ -84,6 +85,7 @@ def test_the_other_commands_run_as_they_stand(demo, tmp_path):
     tiny = (ROOT / "training/finetune.toml").read_text(encoding="utf-8").split("[data]")
     network = "[network]" + tiny[1].split("[network]")[1].split("[optimiser]")[0]
     (tmp_path / "config.toml").write_text(f"steps = 1\nbatch = 1\n{network}", encoding="utf-8")
+    write_phantoms(tmp_path / "kept-aside", n=16, seed=77)
     lines = [line for block in blocks("sh") for line in block.splitlines()]
     commands = [line for line in lines if line.startswith("endometer ")]
     assert len(commands) >= 4
