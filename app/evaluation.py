@@ -16,7 +16,8 @@ from models.bundle import IntervalTable
 from training.recalibrate import Bin, usable
 from training.report import Evaluation
 from training.summary import Result, Summary
-from training.words import COLUMNS, short, summary_rows
+from training.trust import Trust, outcomes
+from training.words import COLUMNS, short, summary_rows, trust_groups, trust_rows
 
 # Columns of text where the width of the screen is unknown: in a file or a pipe.
 WIDE = 132
@@ -46,10 +47,35 @@ def print_evaluation(evaluation: Evaluation) -> None:
     if evaluation.families:
         screen.print()
         screen.print(_families(evaluation.families))
+    if evaluation.trust:
+        _print_trust(screen, evaluation.trust)
     for result in evaluation.results:
         if result.status is Status.FAILED:
             text = f"{result.name} failed: {result.message}"
             screen.print(Text(line(text)), soft_wrap=True)
+
+
+def _print_trust(screen: Console, trust: Trust) -> None:
+    table = Table("trust", "", "95 % interval", box=None, pad_edge=False)
+    for row in trust_rows(trust):
+        table.add_row(*row)
+    screen.print()
+    screen.print(table)
+    table = Table(box=None, pad_edge=False)
+    for heading in ("intervals", "measured", "hold the truth", "95 % interval", "half width"):
+        table.add_column(heading)
+    for group in trust_groups(trust):
+        table.add_row(*group)
+    screen.print()
+    screen.print(table)
+    columns = outcomes(trust.situations)
+    table = Table(
+        "what each got", *(c.replace("_", " ") for c in columns), box=None, pad_edge=False
+    )
+    for name, counts in trust.situations.items():
+        table.add_row(name, *(str(counts.get(got, "")) for got in columns))
+    screen.print()
+    screen.print(table)
 
 
 def print_calibration(results: list[Result], bins: list[Bin], table: IntervalTable) -> None:

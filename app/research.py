@@ -31,6 +31,14 @@ def evaluate(
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to compute.")] = (
         "cpu"
     ),
+    trust: Annotated[
+        bool,
+        typer.Option(
+            "--trust",
+            help="Also whether it may be believed: intervals by group, calls on the wrong side, "
+            "what every situation got, error against quality.",
+        ),
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the summary as one JSON object.")
     ] = False,
@@ -68,7 +76,7 @@ def evaluate(
 
     with progress(sys.stderr, len(cases)) as advance:
         results = run(cases, model, runtime, on_case=lambda _: advance())
-    summary = summary_of(results, model)
+    summary = summary_of(results, model, trust=trust)
     if as_json:
         typer.echo(json.dumps(summary.as_json(), ensure_ascii=False, allow_nan=False))
     else:

@@ -6,7 +6,7 @@ what is burned in around a picture.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from data.cases import Case, CasesError
 from imaging.reasons import Reason
@@ -15,9 +15,17 @@ from inference.words import REASONS
 from models.bundle import Bundle
 from models.runtime import Runtime
 from training.evaluate import measure_case
-from training.pictures import FOUND_COLOUR, TRUE_COLOUR, Plot, bland_altman, case_picture
+from training.pictures import (
+    FOUND_COLOUR,
+    TRUE_COLOUR,
+    Plot,
+    bland_altman,
+    case_picture,
+    risk_over_share,
+)
 from training.summary import Result, Summary
-from training.words import COLUMNS, short, summary_rows
+from training.trust import Trust, outcomes
+from training.words import COLUMNS, short, summary_rows, trust_groups, trust_rows
 
 if TYPE_CHECKING:
     from training.report import Evaluation
@@ -90,6 +98,7 @@ def page(evaluation: "Evaluation", cases: list[Case], bundle: Bundle, runtime: R
             for name, groups in evaluation.families.items()
         },
         plot=_plot(evaluation),
+        trust=_trust(evaluation.trust) if evaluation.trust else None,
         exhibits=_exhibits(evaluation.results, cases, bundle, runtime),
         true_colour=_css(TRUE_COLOUR),
         found_colour=_css(FOUND_COLOUR),
@@ -125,6 +134,20 @@ def _plot(evaluation: "Evaluation") -> Plot | None:
         if e is not None
     ]
     return bland_altman(pairs, lines)
+
+
+def _trust(trust: Trust) -> dict[str, Any]:
+    points = [(kept.share, kept.mae_mm) for kept in trust.curve]
+    columns = outcomes(trust.situations)
+    return {
+        "rows": trust_rows(trust),
+        "groups": trust_groups(trust),
+        "outcomes": [got.replace("_", " ") for got in columns],
+        "situations": {
+            name: [row.get(got, 0) for got in columns] for name, row in trust.situations.items()
+        },
+        "plot": risk_over_share(points, points[-1][1]) if points else None,
+    }
 
 
 def _exhibits(

@@ -112,9 +112,9 @@ def _contours(mask: NDArray[np.uint8]) -> list[Points]:
 
 @dataclass(frozen=True)
 class Dot:
-    """A case in the plot, in plot units."""
+    """A point in the plot, in plot units, and the case that it stands for if it stands for one."""
 
-    case: int
+    case: int | None
     x: float
     y: float
 
@@ -130,10 +130,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Plot:
-    """Difference over mean of measured and true thickness, ready to be drawn as SVG.
-
-    Bland and Altman, Lancet 1986, 307; over the mean, not over the truth (Lancet 1995, 1085).
-    """
+    """A plot ready to be drawn as SVG."""
 
     width: float
     height: float
@@ -147,7 +144,9 @@ def bland_altman(
     pairs: Sequence[tuple[int, float, float]],
     lines: Sequence[tuple[str, float, float | None, float | None]],
 ) -> Plot | None:
-    """Lay out the plot of (case, true mm, measured mm); None of no pairs.
+    """Lay out the difference over the mean of (case, true mm, measured mm); None of no pairs.
+
+    Bland and Altman, Lancet 1986, 307; over the mean, not over the truth (Lancet 1995, 1085).
 
     `lines` are (words, mm, lower and upper end of its interval).
     """
@@ -183,6 +182,28 @@ def bland_altman(
             (y(i * y_step), f"{i * y_step:+g}".replace("-", "−").replace("+0", "0"))
             for i in range(-steps, steps + 1)
         ),
+    )
+
+
+def risk_over_share(points: Sequence[tuple[float, float]], all_mm: float) -> Plot:
+    """Lay out mean absolute error (mm) over the share (0 to 1) of the measured that is kept.
+
+    `all_mm`, the error of all, is drawn as a line.
+    """
+    width, height = 640.0, 240.0
+    highest = max(*(mm for _, mm in points), all_mm, 0.1) * 1.15
+    step = _step(highest)
+
+    def y(mm: float) -> float:
+        return round(height * (1 - mm / highest), 1)
+
+    return Plot(
+        width,
+        height,
+        tuple(Dot(None, round(width * part, 1), y(mm)) for part, mm in points),
+        (Line(y(all_mm), f"all: {all_mm:.2f} mm", None),),
+        tuple((round(width * i / 5, 1), f"{20 * i} %") for i in range(6)),
+        tuple((y(i * step), f"{i * step:g}") for i in range(int(highest / step) + 1)),
     )
 
 

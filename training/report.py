@@ -11,6 +11,7 @@ from models.bundle import Bundle
 from models.runtime import Runtime
 from training.metrics import Fit
 from training.summary import Result, Summary, by_family, summarise
+from training.trust import Trust, trust_of
 
 CASES_CSV, SUMMARY_JSON, REPORT_HTML = "cases.csv", "summary.json", "report.html"
 # Cases that nobody can be sure of: the reader was not, or there is no contrast to be seen.
@@ -30,6 +31,8 @@ class Evaluation:
     all: Summary
     clear: Summary | None
     families: dict[str, dict[str, Summary]]
+    trust: Trust | None = None
+    """Only if it was asked for."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the content of `summary.json`: numbers only, no names of files."""
@@ -41,11 +44,12 @@ class Evaluation:
                 name: {group: asdict(summary) for group, summary in groups.items()}
                 for name, groups in self.families.items()
             },
+            **({"trust": asdict(self.trust)} if self.trust else {}),
         }
 
 
-def summary_of(results: list[Result], bundle: Bundle) -> Evaluation:
-    """Sum up the results of a bundle."""
+def summary_of(results: list[Result], bundle: Bundle, *, trust: bool = False) -> Evaluation:
+    """Sum up the results of a bundle, with what they say about `trust` if that is asked for."""
     clear = [r for r in results if not any(pair in r.families.items() for pair in UNCLEAR)]
     return Evaluation(
         bundle=bundle.name,
@@ -54,6 +58,7 @@ def summary_of(results: list[Result], bundle: Bundle) -> Evaluation:
         all=summarise(results),
         clear=summarise(clear) if len(clear) < len(results) else None,
         families=by_family(results),
+        trust=trust_of(results) if trust else None,
     )
 
 

@@ -3,7 +3,8 @@
 from typing import TYPE_CHECKING
 
 from training.estimates import Estimate
-from training.summary import Summary
+from training.summary import THRESHOLD_MM, Summary
+from training.trust import NEAR_MM, Trust
 
 if TYPE_CHECKING:
     from training.report import Evaluation
@@ -78,10 +79,7 @@ def cell(summary: Summary, field: str, unit: str) -> tuple[str, str]:
     after = "" if unit in ("", "1") else f" {unit}"
     if not isinstance(value, Estimate):
         return number(value, unit) + (after if value is not None else ""), ""
-    if value.low is None or value.high is None:
-        return number(value.value, unit) + after, ""
-    ends = f"{number(value.low, unit)} to {number(value.high, unit)}"
-    return number(value.value, unit) + after, ends
+    return number(value.value, unit) + after, _ends(value, unit)
 
 
 def summary_rows(evaluation: "Evaluation") -> list[tuple[str, list[tuple[str, str]]]]:
@@ -91,6 +89,43 @@ def summary_rows(evaluation: "Evaluation") -> list[tuple[str, list[tuple[str, st
     summaries = [s for s in (evaluation.all, evaluation.clear) if s is not None]
     rows = [(name, [cell(s, field, unit) for s in summaries]) for name, field, unit in ROWS]
     return [(name, cells) for name, cells in rows if any(v != NOTHING for v, _ in cells)]
+
+
+def trust_rows(trust: Trust) -> list[tuple[str, str, str]]:
+    """Return name, value and 95 % interval of what is said about trust as a whole."""
+    away = f"farther than {NEAR_MM:g} mm from {THRESHOLD_MM:g} mm"
+    shares = (
+        (f"Called thin or not thin, of those truly {away}", trust.decided),
+        ("Called so against the truth, of the same", trust.wrong_side),
+    )
+    rows = [
+        (name, f"{number(each.value, '%')} %", _ends(each, "%"))
+        for name, each in shares
+        if each is not None
+    ]
+    if trust.area_mm is not None:
+        all_mm = trust.curve[-1].mae_mm
+        shown = f"{number(trust.area_mm, 'mm')} mm ({number(all_mm, 'mm')} if it said nothing)"
+        rows.append(("Mean error with the quality trusted", shown, ""))
+    return rows
+
+
+def trust_groups(trust: Trust) -> list[tuple[str, str, str, str, str]]:
+    """Return group, number, coverage, its 95 % interval and the half width of intervals."""
+    rows = []
+    for group in trust.groups:
+        covered = group.coverage
+        share = NOTHING if covered is None else f"{number(covered.value, '%')} %"
+        width = NOTHING if group.half_width_mm is None else f"{group.half_width_mm:.2f} mm"
+        ends = _ends(covered, "%") if covered else ""
+        rows.append((group.name, str(group.n), share, ends, width))
+    return rows
+
+
+def _ends(value: Estimate, unit: str) -> str:
+    if value.low is None or value.high is None:
+        return ""
+    return f"{number(value.low, unit)} to {number(value.high, unit)}"
 
 
 def short(summary: Summary, field: str, unit: str) -> str:

@@ -224,10 +224,10 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
 
-def report(folder, bundle, network):
+def report(folder, bundle, network, **about):
     cases = read_cases(folder)
     results = evaluate(cases, bundle, network)
-    write_report(folder / "out", summary_of(results, bundle), cases, bundle, network)
+    write_report(folder / "out", summary_of(results, bundle, **about), cases, bundle, network)
     return (folder / "out/report.html").read_text(encoding="utf-8")
 
 
@@ -259,6 +259,23 @@ def test_the_plot_is_sound(folder, bundle):
     for dot in tree.findall("circle"):
         assert 0 <= float(dot.get("cx")) <= 640
         assert 0 <= float(dot.get("cy")) <= 340
+
+
+def test_the_page_says_whether_to_believe_if_asked_to(folder, bundle):
+    assert "<h2>Trust</h2>" not in report(folder, bundle, Network(bundle))
+    assert "trust" not in json.loads((folder / "out/summary.json").read_text())
+    text = report(folder, bundle, Network(bundle), trust=True)
+    assert Page(text).open == []
+    assert "<h2>Trust</h2>" in text and "all measured" in text
+    assert "&lt;script&gt;x" in text and "<script" not in text
+    for svg in re.findall(r"<svg.*?</svg>", text, re.DOTALL):
+        for dot in ElementTree.fromstring(svg).findall("circle"):
+            assert 0 <= float(dot.get("cx")) <= 640
+            assert 0 <= float(dot.get("cy")) <= 340
+    trust = json.loads((folder / "out/summary.json").read_text())["trust"]
+    assert trust["groups"][0]["n"] == 2
+    assert len(trust["curve"]) == 20
+    assert sum(sum(row.values()) for row in trust["situations"].values()) == 3
 
 
 def test_the_tables_say_the_same(folder, bundle):
@@ -383,9 +400,10 @@ def run(*arguments):
 
 def test_the_command_judges_phantoms_and_leaves_its_report(tmp_path, bundle):
     write_phantoms(tmp_path / "phantoms", n=2, seed=5)
-    done = run("default", tmp_path / "phantoms", "--out", tmp_path / "out")
+    done = run("default", tmp_path / "phantoms", "--out", tmp_path / "out", "--trust")
     assert done.exit_code == 0, done.stderr
     assert "Measured" in done.stdout
+    assert "what each got" in done.stdout and "half width" in done.stdout
     assert "report" in done.stderr
     assert {p.name for p in (tmp_path / "out").iterdir()} == {
         "report.html",
