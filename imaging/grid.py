@@ -87,7 +87,7 @@ def fill_graphics(
     be followed by the network. Only pixels inside the sector serve as surroundings.
     """
     # JPEG and interpolation leave a grey fringe around coloured strokes: it goes with them.
-    hole = ndimage.binary_dilation(graphics, iterations=2) & sector
+    hole = ndimage.binary_dilation(graphics) & sector
     known = sector & ~hole
     if not hole.any() or not known.any():
         return luma

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imaging.calibration import Box, Calibration, decide_calibration, tissue_boxes
+from imaging.calipers import Mark, find_marks, marks_mask, pair_mm
 from imaging.clip import Clip, ClipError, Frame, sha256
 from imaging.errors import NotAnImageError
 from imaging.modality import bmode_refusal
@@ -218,8 +219,11 @@ def measure_frame(
 
     Returns the frame's row and what was outlined, if anything was.
     """
+    shown = np.logical_or.reduce([view.sector for view in views])
+    marks = find_marks(frame.luma, shown)
+    graphics = frame.graphics | marks_mask(frame.luma, marks)
     results = [
-        (view, find(*segment(frame.luma, frame.graphics, view, bundle, runtime), view, bundle))
+        (view, find(*segment(frame.luma, graphics, view, bundle, runtime), view, bundle))
         for view in views
     ]
     found = [(view, result) for view, result in results if isinstance(result, Finding)]
@@ -229,7 +233,7 @@ def measure_frame(
         # A clip that could never have been measured says so, whatever else is wrong with it.
         if isinstance(scale, Refusal) and all(view.spacing_mm is None for view in views):
             refusal = scale
-        return _scaled(_refused(frame.number, refusal), scale), None
+        return _scaled(_refused(frame.number, refusal), scale, marks), None
 
     view, finding = max(found, key=lambda pair: pair[1].quality.value)
     # The contour of a band that reaches the edge of its box runs up to a grid step beyond it.
@@ -237,7 +241,7 @@ def measure_frame(
     outline = np.clip(np.concatenate([*finding.outline, finding.calipers]), low, high)
     scale = _scale(clip, settings, ruler, outline)
     row = replace(
-        _scaled(Measurement(frame.number, Status.NOT_MEASURABLE), scale),
+        _scaled(Measurement(frame.number, Status.NOT_MEASURABLE), scale, marks),
         fluid=finding.fluid,
         quality=finding.quality.value,
         caliper_row_1=float(finding.calipers[0, 0]),
@@ -270,12 +274,17 @@ def measure_frame(
     ), finding
 
 
-def _scaled(row: Measurement, scale: Calibration | Refusal) -> Measurement:
-    """Add the scale to a row, also to one that is refused for another reason."""
+def _scaled(row: Measurement, scale: Calibration | Refusal, marks: list[Mark]) -> Measurement:
+    """Add the scale, and what is measured with burned-in marks, also to a row that is refused for
+    another reason."""
     if isinstance(scale, Refusal):
         return row
     return replace(
-        row, row_mm=scale.row_mm, column_mm=scale.column_mm, calibration=str(scale.source)
+        row,
+        row_mm=scale.row_mm,
+        column_mm=scale.column_mm,
+        calibration=str(scale.source),
+        sonographer_mm=pair_mm(marks, scale.spacing_mm),
     )
 
 

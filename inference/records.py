@@ -52,6 +52,8 @@ class Measurement:
     caliper_row_2: float | None = None
     caliper_column_2: float | None = None
     thickness_px: float | None = None
+    sonographer_mm: float | None = None
+    """What two caliper marks burned into the frame measure; shown beside, never used."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,7 @@ CLIP_COLUMNS: dict[str, type] = {
     "manufacturer_model": str,
     "bundle": str,
     "device": str,
+    "sonographer_mm": float,
 }
 FRAME_COLUMNS: dict[str, type] = {"file": str, "sha256": str} | {
     name: CLIP_COLUMNS[name]

@@ -73,6 +73,27 @@ def test_a_phantom_is_measured_in_millimetres(still, bundle, runtime):
     assert length_px == pytest.approx(best.thickness_px, abs=1e-6)
 
 
+def test_calipers_that_a_person_left_are_told_and_not_followed(still, bundle, runtime):
+    """White crosses 12 mm apart beside the endometrium of 7 mm."""
+    bare = measure_clip(still, bundle, runtime).record.best
+    middle = (bare.caliper_row_1 + bare.caliper_row_2) / 2
+    aside = (bare.caliper_column_1 + bare.caliper_column_2) / 2 + 5 / bare.column_mm
+    rows = [round(middle + k * 6 / bare.row_mm) for k in (-1, 1)]
+
+    def mark(data):
+        frame = data.pixel_array.copy()
+        for row in rows:
+            frame[row - 5 : row + 6, round(aside)] = 235
+            frame[row, round(aside) - 5 : round(aside) + 6] = 235
+        frame[rows[0] : rows[1] : 4, round(aside)] = 235
+        data.PixelData = frame.tobytes()
+
+    found = measure_clip(edit(still, mark), bundle, runtime).record.best
+    assert bare.sonographer_mm is None
+    assert found.sonographer_mm == pytest.approx(12.0, abs=0.5)
+    assert found.thickness_mm == pytest.approx(bare.thickness_mm, abs=0.3)
+
+
 def without_ruler(data):
     frame = data.pixel_array.copy()
     frame[:, 750:] = 0
