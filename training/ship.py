@@ -1,7 +1,8 @@
 """From a checkpoint to a bundle: `python -m training.ship RUN OUT --recipe CONFIG...`.
 
-Exports the network, fits how freely it draws, what it refuses and how wide its intervals are on
-phantoms that it never saw, judges it on others, and writes it all into the card.
+Exports the network, fits how freely it draws and what it refuses on phantoms of renderer 1 that it
+never saw and how wide its intervals are on those of both renderers, judges it on others, and writes
+it all into the card.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from training.calibrate import (
     fit_min_quality,
     fit_shift,
     phantom_cases,
+    widest,
 )
 from training.card import write_card
 from training.checkpoint import (
@@ -129,15 +131,18 @@ def ship(
             unlimited = replace(bundle, min_quality=0.0)
             limit = fit_min_quality(evaluate(cases, unlimited, runtime, outlines=False))
     fields["min_quality"] = limit
-    with phantom_cases(INTERVAL_SEED, n) as cases:
-        limited = replace(bundle, min_quality=limit)
-        intervals = fit_intervals(evaluate(cases, limited, runtime, outlines=False))
+    tables = []
+    for renderer in (Renderer.RANDOM, Renderer.PHYSICAL):
+        with phantom_cases(INTERVAL_SEED, n, renderer=renderer) as cases:
+            limited = replace(bundle, min_quality=limit)
+            tables.append(fit_intervals(evaluate(cases, limited, runtime, outlines=False)))
+    intervals = widest(tables)
     write_card(out, fields, intervals, {})
     bundle = load_bundle(out)
     judged = {}
     for renderer, words in (
         (Renderer.RANDOM, "stills of renderer 1, unseen"),
-        (Renderer.PHYSICAL, "stills of renderer 2, which no training and no choice ever saw"),
+        (Renderer.PHYSICAL, "stills of renderer 2, which only the intervals were fitted on"),
     ):
         with phantom_cases(TEST_SEED, n, renderer=renderer, empty=EMPTY) as cases:
             judged[words] = card_numbers(evaluate(cases, bundle, runtime))

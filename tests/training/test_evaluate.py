@@ -23,8 +23,8 @@ from app.cli import app
 from data.cases import read_cases
 from data.phantom.collection import write_phantoms
 from inference.records import Call, Status
-from models.bundle import load_bundle
-from training.calibrate import NOMINAL, fit_intervals, fit_min_quality, fit_shift
+from models.bundle import IntervalTable, load_bundle
+from training.calibrate import NOMINAL, fit_intervals, fit_min_quality, fit_shift, widest
 from training.evaluate import evaluate
 from training.gallery import badness, in_words
 from training.report import summary_of, write_report
@@ -331,6 +331,15 @@ def test_intervals_are_the_conformal_rank():
     with pytest.raises(ValueError, match=r"only 1 patients measured from 0 to 4 mm.*9 are needed"):
         fit_intervals(results[98:])
     assert fit_intervals(results[90:]).factor[0] == pytest.approx(errors[98])  # 9 of 9
+
+
+def test_the_wider_interval_of_every_bin_counts():
+    one = IntervalTable(0.9, 0.6, (4.0, math.inf), (0.5, 1.0))
+    other = replace(one, factor=(0.7, 0.8))
+    assert widest([one, other]).factor == (0.7, 1.0)
+    assert widest([one]) == one
+    with pytest.raises(ValueError, match="other bins"):
+        widest([one, replace(one, upper_mm=(8.0, math.inf))])
 
 
 def test_a_patient_with_many_scans_counts_as_one():
