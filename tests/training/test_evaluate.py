@@ -161,7 +161,8 @@ def test_what_was_refused_for_its_quality_still_has_a_dice(folder, bundle):
             shares[:, self.labels.index("endometrium")] *= 0.6
             return shares
 
-    right, *_ = evaluate(read_cases(folder), bundle, Unsure(bundle))
+    strict = replace(bundle, min_quality=0.3)
+    right, *_ = evaluate(read_cases(folder), strict, Unsure(bundle))
     assert (right.status, right.reason) == (Status.NOT_MEASURABLE, "low_quality")
     assert right.outlined
     assert right.fit.located
