@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app import research
-from app.base import FAILED, INTERRUPTED, end, usage
+from app.base import FAILED, INTERRUPTED, Device, check_device, end, usage
 
 if TYPE_CHECKING:
     from imaging.calibration import Calibration
     from inference.records import ClipRecord
+
+Model = Annotated[Path | None, typer.Option(help="Folder of a model; the shipped one if left out.")]
 
 app = typer.Typer(
     name="endometer",
@@ -71,12 +73,8 @@ def measure(  # noqa: PLR0913, PLR0917 - a command line's options are its interf
             "that is certain; the interval grows.",
         ),
     ] = False,
-    bundle: Annotated[
-        Path | None, typer.Option(help="Folder of a model; the shipped one if left out.")
-    ] = None,
-    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to compute.")] = (
-        "auto"
-    ),
+    bundle: Model = None,
+    device: Device = "auto",
     frames: Annotated[
         str,
         typer.Option(
@@ -109,8 +107,7 @@ def measure(  # noqa: PLR0913, PLR0917 - a command line's options are its interf
         raise usage(f"--threshold {threshold:g} is not a thickness in mm.")
     if frames not in ("best", "all"):
         raise usage(f"--frames {frames!r} is neither best nor all.")
-    if device not in ("auto", "cpu", "cuda"):
-        raise usage(f"--device {device!r} is none of auto, cpu, cuda.")
+    check_device(device)
     if all(map(_is_nowhere, sources)):  # one of many is a row, not an end
         raise usage(f"there is no {', no '.join(map(str, sources))}.")
     user = None if spacing is None else _user_calibration(spacing)
@@ -200,9 +197,7 @@ def explain(
     allow_ruler: Annotated[
         bool, typer.Option("--allow-ruler", help="Take the scale from the ruler, as in `measure`.")
     ] = False,
-    bundle: Annotated[
-        Path | None, typer.Option(help="Folder of a model; the shipped one if left out.")
-    ] = None,
+    bundle: Model = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Say why a clip got its number, or none: scale, every doubt, interval, the other frames.

@@ -13,7 +13,8 @@ from rich.text import Text
 from app.report import line
 from inference.records import Status
 from models.bundle import IntervalTable
-from training.recalibrate import Bin, usable
+from training.calibrate import usable
+from training.recalibrate import Bin
 from training.report import Evaluation
 from training.summary import Result, Summary
 from training.trust import Trust, outcomes

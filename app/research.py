@@ -7,17 +7,18 @@ from typing import Annotated
 
 import typer
 
-from app.base import FAILED, INTERRUPTED, end, usage
+from app.base import FAILED, INTERRUPTED, Device, check_device, end, usage
 
 commands = typer.Typer()
+
+Model = Annotated[
+    str, typer.Argument(metavar="BUNDLE", help="Folder of a model; `default` is the shipped one.")
+]
 
 
 @commands.command()
 def evaluate(
-    bundle: Annotated[
-        str,
-        typer.Argument(metavar="BUNDLE", help="Folder of a model; `default` is the shipped one."),
-    ],
+    bundle: Model,
     dataset: Annotated[
         Path,
         typer.Argument(
@@ -28,9 +29,7 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option(help="Folder for report.html, cases.csv and summary.json.")
     ] = None,
-    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to compute.")] = (
-        "cpu"
-    ),
+    device: Device = "cpu",
     trust: Annotated[
         bool,
         typer.Option(
@@ -51,8 +50,7 @@ def evaluate(
     Exit status: 0 every case was compared, 1 some could not be (they are in the tables), 2 wrong
     usage. Needs the extra packages of training: pip install 'endometer[train]'.
     """
-    if device not in ("auto", "cpu", "cuda"):
-        raise usage(f"--device {device!r} is none of auto, cpu, cuda.")
+    check_device(device)
     from data.cases import CasesError, read_cases
     from models.bundle import BundleError, load_bundle
     from models.runtime import DeviceError, choose_runtime
@@ -92,10 +90,7 @@ def evaluate(
 
 @commands.command()
 def calibrate(
-    bundle: Annotated[
-        str,
-        typer.Argument(metavar="BUNDLE", help="Folder of a model; `default` is the shipped one."),
-    ],
+    bundle: Model,
     dataset: Annotated[
         Path,
         typer.Argument(
@@ -120,7 +115,7 @@ def calibrate(
     packages of training: pip install 'endometer[train]'.
     """
     try:
-        from training.recalibrate import calibrated, write_calibrated
+        from training.recalibrate import calibrated, check_free, write_calibrated
     except ImportError as error:
         raise usage(
             f"calibrating needs packages that are missing ({error}): pip install 'endometer[train]'"
@@ -132,6 +127,7 @@ def calibrate(
     from training.evaluate import evaluate as run
 
     try:
+        check_free(out)  # before minutes of measuring
         model = load_bundle(None if bundle == "default" else Path(bundle))
         cases = read_cases(dataset)
         runtime = OpenVinoRuntime(model)

@@ -19,14 +19,13 @@ from data.phantom.collection import write_phantoms
 from data.phantom.dicom import Renderer
 from data.phantom.render import LABELS
 from models.bundle import load_bundle
-from models.network import Architecture, build_network
 from models.runtime import OpenVinoRuntime
 from training.checkpoint import DEFAULT, averaged_weights
 from training.config import Config
 from training.estimates import Estimate
 from training.evaluate import evaluate
 from training.export import export
-from training.summary import Result, by_family, summarise
+from training.summary import Result, Summary, by_family, summarise
 from training.train import train
 
 LOSSES: dict[str, dict[str, Any]] = {
@@ -40,7 +39,7 @@ LOSSES: dict[str, dict[str, Any]] = {
         "endometrium_weight": 3.0,
     },
 }
-# Four sizes, and the shipped one with a level less.
+# Three sizes, and the shipped one with a level less.
 SIZES: dict[str, tuple[int, ...]] = {
     "half as wide": (8, 16, 32, 64, 96, 96),
     "shipped": (16, 32, 64, 128, 192, 192),
@@ -91,18 +90,18 @@ def judge(name: str, config: Config, folder: Path, sets: dict[str, Path]) -> dic
     export(weights, config, LABELS, texts, folder / "bundle")
     bundle = replace(load_bundle(folder / "bundle"), min_quality=0.0)
     runtime = OpenVinoRuntime(bundle)
-    network = build_network(Architecture.halving(config.network.channels), len(LABELS))
-    found: dict[str, Any] = {"parameters": sum(p.numel() for p in network.parameters())}
+    found: dict[str, Any] = {"parameters": sum(values.numel() for values in weights.values())}
     for title, images in sets.items():
         results = evaluate(read_cases(images), bundle, runtime)
-        found[title] = numbers(results)
-        found["ms"] = summarise(results).network_ms
+        whole = summarise(results)
+        found[title] = numbers(results, whole)
+        found["ms"] = whole.network_ms
     return found
 
 
-def numbers(results: list[Result]) -> dict[str, float | None]:
-    """Return the numbers of COLUMNS."""
-    whole, families = summarise(results), by_family(results)
+def numbers(results: list[Result], whole: Summary) -> dict[str, float | None]:
+    """Return the numbers of COLUMNS; `whole` is the summary of the results."""
+    families = by_family(results)
     sizes, patterns = families.get("size", {}), families.get("pattern", {})
 
     def of(group: Any, field: str) -> float | None:

@@ -153,7 +153,7 @@ def _is_dotted(luma: Luma, line: NDArray[np.float64]) -> bool:
     def at(offset: float) -> NDArray[np.float64]:
         points = (inner + across * offset).T
         shown: NDArray[np.float64] = ndimage.map_coordinates(
-            luma.astype(np.float64), points, order=1, mode="nearest"
+            luma, points, output=np.float64, order=1, mode="nearest"
         )
         return shown
 

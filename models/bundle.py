@@ -43,15 +43,11 @@ class IntervalTable:
     upper_mm: tuple[float, ...]
     factor: tuple[float, ...]
 
-    def difficulty(self, spread_mm: float) -> float:
-        """Return what half widths are proportional to, in mm."""
-        return self.base_mm + spread_mm
-
     def half_width(self, thickness_mm: float, spread_mm: float) -> float:
         """Return half the interval's width in mm for a measured thickness and spread in mm."""
         bins = zip(self.upper_mm, self.factor, strict=True)
         factor = next((f for upper, f in bins if thickness_mm < upper), self.factor[-1])
-        return factor * self.difficulty(spread_mm)
+        return factor * (self.base_mm + spread_mm)
 
 
 @dataclass(frozen=True)

@@ -126,14 +126,10 @@ def fit_intervals(
     (Dunn, Wasserman and Ramdas 2023, J Am Stat Assoc 118:2491, pooling of distributions). Raises
     ValueError where a bin has too few patients for that.
     """
-    judged = [
-        (r.measured_mm, abs(r.error_mm) / (BASE_MM + (r.spread_mm or 0.0)), r.patient)
-        for r in results
-        if r.measured_mm is not None and r.error_mm is not None
-    ]
+    plain = IntervalTable(NOMINAL, BASE_MM, upper_mm, (1.0,) * len(upper_mm))
     factors = []
-    for low, high in zip((0.0, *upper_mm), upper_mm, strict=False):
-        ratios = sorted((ratio, patient) for mm, ratio, patient in judged if low <= mm < high)
+    for low, high, inside in binned(results, upper_mm):
+        ratios = sorted((abs(r.error_mm or 0.0) / half_width(plain, r), r.patient) for r in inside)
         each = Counter(patient for _, patient in ratios)
         rank = math.ceil((len(each) + 1) * NOMINAL)
         if rank > len(each):
@@ -143,7 +139,26 @@ def fit_intervals(
             )
         counted = np.cumsum([1 / each[patient] for _, patient in ratios])
         factors.append(ratios[int(np.searchsorted(counted, rank - 1e-9))][0])
-    return IntervalTable(NOMINAL, BASE_MM, upper_mm, tuple(factors))
+    return replace(plain, factor=tuple(factors))
+
+
+def usable(results: list[Result]) -> list[Result]:
+    """Return the cases that were measured and whose true thickness is known."""
+    return [r for r in results if r.error_mm is not None]
+
+
+def binned(
+    results: list[Result], upper_mm: tuple[float, ...]
+) -> Iterator[tuple[float, float, list[Result]]]:
+    """Yield lower and upper end (mm) of every bin, and the usable results measured within."""
+    judged = usable(results)
+    for low, high in zip((0.0, *upper_mm), upper_mm, strict=False):
+        yield low, high, [r for r in judged if low <= (r.measured_mm or 0.0) < high]
+
+
+def half_width(table: IntervalTable, result: Result) -> float:
+    """Return half the width (mm) of the interval that a table gives a measured case."""
+    return table.half_width(result.measured_mm or 0.0, result.spread_mm or 0.0)
 
 
 def widest(tables: list[IntervalTable]) -> IntervalTable:

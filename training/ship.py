@@ -131,10 +131,9 @@ def ship(
             unlimited = replace(bundle, min_quality=0.0)
             limit = fit_min_quality(evaluate(cases, unlimited, runtime, outlines=False))
     fields["min_quality"] = limit
-    tables = []
+    tables, limited = [], replace(bundle, min_quality=limit)
     for renderer in (Renderer.RANDOM, Renderer.PHYSICAL):
         with phantom_cases(INTERVAL_SEED, n, renderer=renderer) as cases:
-            limited = replace(bundle, min_quality=limit)
             tables.append(fit_intervals(evaluate(cases, limited, runtime, outlines=False)))
     intervals = widest(tables)
     write_card(out, fields, intervals, {})

@@ -231,16 +231,17 @@ def summarise(results: Iterable[Result], threshold_mm: float = THRESHOLD_MM) -> 
 def by_family(results: list[Result]) -> dict[str, dict[str, Summary]]:
     """Return a summary for every group of every family that has more than one."""
     names = dict.fromkeys(name for r in results for name in r.families)
-    groups = {
-        name: sorted({r.families[name] for r in results if name in r.families}) for name in names
-    }
     return {
-        name: {
-            group: summarise(r for r in results if r.families.get(name) == group) for group in found
-        }
-        for name, found in groups.items()
-        if len(found) > 1
+        name: {group: summarise(members) for group, members in found.items()}
+        for name in names
+        if len(found := groups_of(results, name)) > 1
     }
+
+
+def groups_of(results: list[Result], family: str) -> dict[str, list[Result]]:
+    """Return the members of every group of a family, in order of the groups' names."""
+    names = sorted({r.families[family] for r in results if family in r.families})
+    return {name: [r for r in results if r.families.get(family) == name] for name in names}
 
 
 def card_numbers(results: list[Result]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 Pure functions of results; `endometer evaluate --trust` shows what they return.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from inference.records import Call, Status
 from training.estimates import Estimate, share
-from training.summary import THRESHOLD_MM, Result
+from training.summary import THRESHOLD_MM, Result, groups_of
 
 # Nearer to the threshold than this nobody is on the wrong side: experts repeat themselves to so
 # many mm (0.3 to 0.5).
@@ -99,24 +100,23 @@ def selective(judged: list[Result]) -> tuple[Kept, ...]:
 
 
 def situations(results: list[Result]) -> dict[str, dict[str, int]]:
-    """Count what every situation got: a number, or a reason. Reasons are in order of frequency."""
-    table: dict[str, dict[str, int]] = {}
+    """Count what every situation got, a number or a reason; those without endometrium come last."""
+    table: dict[str, Counter[str]] = {}
     for result in results:
         kind = result.families.get(SITUATION, "")
         shown = "endometrium" if result.visible else "none"
         name = f"{kind}: {shown}" if kind else shown
         got = MEASURED if result.measured else result.reason or "no reason"
-        row = table.setdefault(name, {})
-        row[got] = row.get(got, 0) + 1
-    return dict(sorted(table.items(), key=lambda item: (item[0].endswith("none"), item[0])))
+        table.setdefault(name, Counter())[got] += 1
+    order = sorted(table, key=lambda name: (name.endswith("none"), name))
+    return {name: dict(table[name]) for name in order}
 
 
 def outcomes(table: dict[str, dict[str, int]]) -> list[str]:
     """Return the columns of a table of situations: measured first, then the commonest reason."""
-    total: dict[str, int] = {MEASURED: 0}
+    total = Counter({MEASURED: 0})
     for row in table.values():
-        for got, n in row.items():
-            total[got] = total.get(got, 0) + n
+        total.update(row)
     return sorted(total, key=lambda got: (got != MEASURED, -total[got], got))
 
 
@@ -125,10 +125,9 @@ def _groups(judged: list[Result]) -> Iterable[Group]:
     good = [r for r in judged if (r.quality or 0.0) >= GOOD_QUALITY]
     yield _group(f"quality {GOOD_QUALITY:g} or more", good)
     for family in GROUPED:
-        names = sorted({r.families[family] for r in judged if family in r.families})
-        for name in names if len(names) > 1 else ():
-            inside = [r for r in judged if r.families.get(family) == name]
-            yield _group(f"{family}: {name}", inside)
+        groups = groups_of(judged, family)
+        for name, members in groups.items() if len(groups) > 1 else ():
+            yield _group(f"{family}: {name}", members)
 
 
 def _group(name: str, members: list[Result]) -> Group:

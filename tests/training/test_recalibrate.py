@@ -16,8 +16,8 @@ from inference.clip import measure_clip
 from inference.records import Status
 from models.bundle import BundleError, load_bundle
 from models.runtime import OpenVinoRuntime
-from training.calibrate import BIN_EDGES_MM, FEWEST_PATIENTS
-from training.recalibrate import calibrated, edges_for, usable, write_calibrated
+from training.calibrate import BIN_EDGES_MM, FEWEST_PATIENTS, usable
+from training.recalibrate import calibrated, edges_for, write_calibrated
 from training.summary import Result
 
 
