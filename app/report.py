@@ -105,19 +105,16 @@ def print_table(run: Run, out: Path | None) -> None:
     for record in shown:
         table.add_row(_name(record), _frame(record), _result(record))
     screen.print(table)
-    if len(run.records) > MAX_ROWS:
-        screen.print(f"... and {len(run.records) - MAX_ROWS} more in the tables.")
+    if run.files > len(shown):
+        screen.print(f"... and {run.files - len(shown)} more in the tables.")
     for record in shown:
         status, message = record.best.status, record.best.message
-        alone = status is Status.NOT_MEASURABLE and len(run.records) == 1
+        alone = status is Status.NOT_MEASURABLE and run.files == 1
         if message and (alone or status is Status.MEASURED):
             screen.print(f"{_name(record)}: {line(message)}", soft_wrap=True)
-    counts = dict.fromkeys(Status, 0)
-    for record in run.records:
-        counts[record.best.status] += 1
     screen.print(
-        f"{counts[Status.MEASURED]} measured, {counts[Status.NOT_MEASURABLE]} refused, "
-        f"{counts[Status.FAILED]} failed, {run.skipped} other files skipped."
+        f"{run.status[Status.MEASURED]} measured, {run.status[Status.NOT_MEASURABLE]} refused, "
+        f"{run.failed} failed, {run.skipped} other files skipped."
     )
     if out is not None:
         screen.print(f"Tables and overlays are in {line(str(out))}.", soft_wrap=True)
@@ -125,8 +122,12 @@ def print_table(run: Run, out: Path | None) -> None:
 
 def notes(run: Run) -> list[str]:
     """Return what a run passed over and should not pass over in silence, a sentence each."""
-    empty = run.empty_sources if run.records else []  # else all are, which is an error of its own
+    empty = run.empty_sources if run.files else []  # else all are, which is an error of its own
     found = [f"there is nothing to measure in {line(name)}." for name in empty]
+    if run.resumed:
+        found.append(f"measured before and not again: {run.resumed}. --fresh measures all again.")
+    if run.duplicates:
+        found.append(f"copies of a clip that is there already: {run.duplicates}, measured once.")
     if run.archives:
         found.append(
             f"archives passed over: {run.archives}. endometer does not read inside them yet; "

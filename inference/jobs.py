@@ -1,0 +1,134 @@
+"""One file of a run: what is asked, what is answered. Both travel between processes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from PIL import Image
+
+from imaging.clip import Clip
+from imaging.identity import ClipIdentity
+from imaging.source import Source
+from inference.clip import MeasuredClip, Settings, measure_clip
+from inference.overlay import draw_overlay, neighbourhood, save_overlay
+from inference.records import ClipRecord, Measurement
+from inference.tables import OutputError, replacing, writing
+from models.bundle import Bundle
+from models.runtime import Runtime
+
+
+@dataclass(frozen=True)
+class Job:
+    """A file to measure.
+
+    `file` is its name in the tables, `identity` what the tables may say of it, `image` the key
+    that files with the same image share. `named` tells that the user named the very file.
+    """
+
+    source: Source
+    file: str
+    sha256: str
+    image: str
+    identity: ClipIdentity
+    named: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job.
+
+    `no_image` tells that the file is sound but holds no image, such as a report. `overlays` are
+    the names of the pictures that were drawn, `overlays_missing` counts those that could not be.
+    """
+
+    job: Job
+    record: ClipRecord
+    frames: tuple[Measurement, ...] = ()
+    overlays: tuple[str, ...] = ()
+    overlays_missing: int = 0
+    no_image: bool = False
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is done with every file of a run: how it is measured, and where pictures go, if any."""
+
+    settings: Settings
+    overlays: Path | None = None
+
+
+class Engine(Protocol):
+    """Measures many files, in any order, holding only a bounded number of them at a time."""
+
+    device: str
+    """Where the network runs: cpu or cuda."""
+
+    def run(self, jobs: Iterator[Job], task: Task) -> Iterator[Outcome]:
+        """Take jobs as there is room for them and yield an outcome for each.
+
+        Raises OutputError where overlays cannot be written, EngineError where nothing is left to
+        compute with.
+        """
+        ...
+
+
+class EngineError(Exception):
+    """An engine cannot start or go on; the message says what to do."""
+
+
+def perform(job: Job, task: Task, bundle: Bundle, runtime: Runtime) -> Outcome:
+    """Measure a file and draw what was outlined. Raises OutputError alone."""
+    clip = measure_clip(job.source, bundle, runtime, task.settings, digest=job.sha256)
+    record = replace(clip.record, file=job.file, sha256=job.sha256, identity=job.identity)
+    drawn = _draw(job, clip, task.overlays) if task.overlays else {}
+    return Outcome(
+        job,
+        replace(record, overlay=drawn.get(record.best.frame)),
+        clip.frames,
+        overlays=tuple(drawn.values()),
+        overlays_missing=len(clip.findings) - len(drawn) if task.overlays else 0,
+        no_image=clip.no_image and not job.named,
+    )
+
+
+def lost(job: Job, message: str, bundle: Bundle, device: str) -> Outcome:
+    """Return the outcome of a job whose worker died of it."""
+    record = ClipRecord.failed(job.file, message, bundle.name, device)
+    return Outcome(job, replace(record, sha256=job.sha256, identity=job.identity))
+
+
+def overlay_name(image: str, frame: int) -> str:
+    """Return the name of an overlay: the first 12 digits of the image's key, and the frame."""
+    return f"{image[:12]}-frame{frame:04d}.png"
+
+
+def _draw(job: Job, clip: MeasuredClip, folder: Path) -> dict[int | None, str]:
+    """Draw what was outlined; return the names of the pictures by frame. Raises OutputError.
+
+    Names come from the content: file names may name patients.
+    """
+    drawn: dict[int | None, str] = {}
+    for number in clip.findings:
+        name = overlay_name(job.image, number)
+        try:
+            picture = _picture(job.source, clip, number)
+            with writing(folder / name), replacing(folder / name) as temporary:
+                save_overlay(picture, temporary)
+        except OutputError:
+            raise
+        except Exception:  # noqa: BLE001, S112 - a picture costs neither the row nor the batch
+            continue
+        drawn[number] = name
+    return drawn
+
+
+def _picture(source: Source, clip: MeasuredClip, number: int) -> Image.Image:
+    if clip.sector is None:
+        raise ValueError("nothing was decoded")
+    row = next(row for row in clip.frames if row.frame == number)
+    with Clip.open(source) as opened:
+        luma = opened.frame(number).luma
+    finding = clip.findings[number]
+    shown = clip.sector if clip.in_region else neighbourhood(clip.sector, finding)
+    return draw_overlay(luma, shown, row, finding)
