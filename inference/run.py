@@ -14,6 +14,7 @@ from PIL import Image
 
 from data.discover import OVERLAYS, Found, Searched, Skipped, discover
 from imaging.clip import Clip
+from imaging.source import Source
 from inference.clip import MeasuredClip, Settings, measure_clip
 from inference.overlay import draw_overlay, neighbourhood, save_overlay
 from inference.records import (
@@ -101,14 +102,14 @@ def measure(
     run = Run()
     started = time.monotonic()
     try:
-        for path, clip in _clips(sources, bundle, runtime, settings, out, run):
+        for source, clip in _clips(sources, bundle, runtime, settings, out, run):
             if out is not None and not run.records:
                 _clear(out / OVERLAYS)
             record = _pseudonymised(_printable(clip.record), settings.pseudonym_key)
             run.records.append(record)
             run.frame_rows += [frame_row(record, row) for row in clip.frames]
             if out is not None:
-                run.overlays_missing += _draw(path, clip, out / OVERLAYS)
+                run.overlays_missing += _draw(source, clip, out / OVERLAYS)
             if on_clip:
                 on_clip(record)
         run.complete = True
@@ -128,13 +129,13 @@ def _clips(
     settings: Settings,
     out: Path | None,
     run: Run,
-) -> Iterator[tuple[Path, MeasuredClip]]:
-    """Yield every clip with its path; count in `run` what is none."""
+) -> Iterator[tuple[Source, MeasuredClip]]:
+    """Yield every clip with its source; count in `run` what is none."""
     reports = 0  # sound DICOM without an image in the folder that is being searched
     for found in discover(sources, leave_out=out):
         if isinstance(found, Searched):
-            if found.files == reports:
-                run.empty_sources.append(printable(str(found.folder)))
+            if found.files == reports and not found.elsewhere:
+                run.empty_sources.append(printable(str(found.path)))
             reports = 0
         elif isinstance(found, Skipped):
             run.skipped += 1
@@ -145,13 +146,13 @@ def _clips(
                 run.skipped += 1  # reports lie beside the clips of every study
                 reports += 1
             else:
-                yield found.path, clip
+                yield found.source, clip
 
 
 def _handle(found: Found, bundle: Bundle, runtime: Runtime, settings: Settings) -> MeasuredClip:
     if found.problem is None:
-        return measure_clip(found.path, bundle, runtime, settings)
-    record = ClipRecord.failed(found.path.as_posix(), found.problem, bundle.name, runtime.device)
+        return measure_clip(found.source, bundle, runtime, settings)
+    record = ClipRecord.failed(found.source.name, found.problem, bundle.name, runtime.device)
     return MeasuredClip(record, (), {}, None)
 
 
@@ -178,7 +179,7 @@ def _clear(folder: Path) -> None:
                 path.unlink()
 
 
-def _draw(path: Path, clip: MeasuredClip, folder: Path) -> int:
+def _draw(source: Source, clip: MeasuredClip, folder: Path) -> int:
     """Draw what was outlined; return how many pictures failed. Raises OutputError.
 
     Names come from the content: file names may name patients.
@@ -187,7 +188,7 @@ def _draw(path: Path, clip: MeasuredClip, folder: Path) -> int:
     for number in clip.findings:
         target = folder / overlay_name(clip.record.sha256 or "", number)
         try:
-            picture = _picture(path, clip, number)
+            picture = _picture(source, clip, number)
             with writing(target), replacing(target) as temporary:
                 save_overlay(picture, temporary)
         except OutputError:
@@ -197,12 +198,12 @@ def _draw(path: Path, clip: MeasuredClip, folder: Path) -> int:
     return missing
 
 
-def _picture(path: Path, clip: MeasuredClip, number: int) -> Image.Image:
+def _picture(source: Source, clip: MeasuredClip, number: int) -> Image.Image:
     if clip.sector is None:
         raise ValueError("nothing was decoded")
     row = next(row for row in clip.frames if row.frame == number)
-    with Clip.open(path) as source:
-        luma = source.frame(number).luma
+    with Clip.open(source) as opened:
+        luma = opened.frame(number).luma
     finding = clip.findings[number]
     shown = clip.sector if clip.in_region else neighbourhood(clip.sector, finding)
     return draw_overlay(luma, shown, row, finding)
