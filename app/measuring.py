@@ -32,7 +32,8 @@ def measure(  # noqa: PLR0913, PLR0917 - a command line's options are its interf
     sources: Annotated[
         list[Path],
         typer.Argument(
-            metavar="SOURCE...", help="DICOM, PNG, JPEG or TIFF files, or folders of any depth."
+            metavar="SOURCE...",
+            help="DICOM, PNG, JPEG or TIFF files, folders of any depth, zips, DICOMDIR.",
         ),
     ],
     out: Annotated[
@@ -256,8 +257,10 @@ def _read_shard(text: str | None) -> tuple[int, int]:
 
 def _is_nowhere(source: Path) -> bool:
     """Tell whether there is surely nothing of that name. Never raises, as Path.exists does."""
+    from imaging.source import Source
+
     try:
-        source.lstat()
+        Source.at(source).path.lstat()
     except (FileNotFoundError, NotADirectoryError):
         return True
     except (OSError, ValueError):

@@ -130,8 +130,8 @@ def notes(run: Run) -> list[str]:
         found.append(f"copies of a clip that is there already: {run.duplicates}, measured once.")
     if run.archives:
         found.append(
-            f"archives passed over: {run.archives}. endometer does not read inside them yet; "
-            "unpack them to measure what they hold."
+            f"archives passed over: {run.archives}. endometer reads zip only, and none "
+            "in another; unpack them to measure what they hold."
         )
     if run.overlays_missing:
         found.append(f"overlays that could not be drawn: {run.overlays_missing}.")

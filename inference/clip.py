@@ -16,6 +16,7 @@ from imaging.modality import bmode_refusal
 from imaging.reasons import Reason, Refusal
 from imaging.ruler import Ruler, find_ruler
 from imaging.sector import LIT, find_sector
+from imaging.source import Source, as_source
 from inference.decision import decide
 from inference.frame import Finding, View, find, segment, too_poor
 from inference.records import ClipRecord, Measurement, Status
@@ -59,20 +60,23 @@ class MeasuredClip:
 
 
 def measure_clip(
-    path: Path,
+    source: Path | Source,
     bundle: Bundle,
     runtime: Runtime,
     settings: Settings | None = None,
+    digest: str | None = None,
 ) -> MeasuredClip:
     """Measure every frame of a file; never raises for what is in the file.
 
-    A file that cannot be read gives a record with status failed and the cause as its message.
+    `digest` is the file's sha256 where it is known. A file that cannot be read gives a record with
+    status failed and the cause as its message.
     """
     settings = settings or Settings()
-    blank = ClipRecord.failed(path.as_posix(), None, bundle.name, runtime.device)
+    source = as_source(source)
+    blank = ClipRecord.failed(source.name, None, bundle.name, runtime.device)
     try:
-        blank = replace(blank, sha256=sha256(path))
-        with Clip.open(path) as clip:
+        blank = replace(blank, sha256=digest or sha256(source))
+        with Clip.open(source) as clip:
             blank = replace(blank, identity=clip.identity, frames=clip.frames)
             return _measure(clip, blank, bundle, runtime, settings)
     except ClipError as error:

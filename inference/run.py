@@ -262,9 +262,9 @@ class _Session:
         without = self.ledger.without_image()
         self.run.add(self.ledger)
         self.run.empty_sources = [
-            printable(str(source.folder))
+            printable(str(source.path))
             for place, source in enumerate(self.searched)
-            if source.files == without.get(place, 0)
+            if source.files == without.get(place, 0) and not source.elsewhere
         ]
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from data.discover import Found, Searched, Skipped, discover
+from imaging.source import Source
 
 
 def dicom_like(path: Path) -> Path:
@@ -13,7 +14,7 @@ def dicom_like(path: Path) -> Path:
 
 
 def found(*sources, **options):
-    return [item.path for item in discover(sources, **options) if isinstance(item, Found)]
+    return [item.source.path for item in discover(sources, **options) if isinstance(item, Found)]
 
 
 def test_folders_are_searched_to_any_depth_in_order(tmp_path):
@@ -26,7 +27,7 @@ def test_folders_are_searched_to_any_depth_in_order(tmp_path):
     (tmp_path / "empty.dcm").touch()
     assert sorted(found(tmp_path)) == sorted([*wanted, tmp_path / "empty.dcm"])
     assert found(tmp_path) == found(tmp_path)
-    skipped = {i.path.name for i in discover([tmp_path]) if isinstance(i, Skipped)}
+    skipped = {i.source.path.name for i in discover([tmp_path]) if isinstance(i, Skipped)}
     assert skipped == {"notes.txt", ".hidden.dcm", "DICOMDIR"}
 
 
@@ -82,8 +83,8 @@ def test_a_file_that_cannot_be_looked_at_is_a_problem_of_its_own(tmp_path, monke
 
     monkeypatch.setattr(os, "stat", stat)
     locked_item, open_item, _ = discover([tmp_path])
-    assert locked_item.path == locked and "Permission denied" in locked_item.problem
-    assert open_item == Found(one)
+    assert locked_item.source.path == locked and "Permission denied" in locked_item.problem
+    assert open_item == Found(Source(one))
     (named,) = discover([locked])
     assert "Permission denied" in named.problem
 
@@ -104,13 +105,13 @@ def test_a_pipe_is_never_opened(tmp_path):
     assert item.named and "pipe" in item.problem
 
 
-@pytest.mark.parametrize(("name", "says"), [("a.ZIP", "unpack"), ("DICOMDIR", "name the folder")])
-def test_containers_that_are_not_read_inside_yet_say_so(tmp_path, name, says):
+@pytest.mark.parametrize("name", ["a.TAR", "a.tar.gz", "a.7z", "a.rar"])
+def test_archives_that_are_not_read_inside_say_so(tmp_path, name):
     dicom_like(tmp_path / name)
     (item,) = discover([tmp_path / name])
-    assert item.named and says in item.problem
+    assert item.named and "unpack it" in item.problem
     (skipped, searched) = discover([tmp_path])
-    assert skipped == Skipped(tmp_path / name, archive=name == "a.ZIP")
+    assert skipped == Skipped(Source(tmp_path / name), archive=True)
     assert searched == Searched(tmp_path, 0)
 
 
@@ -118,7 +119,7 @@ def test_every_named_folder_says_how_much_it_holds(tmp_path):
     one = dicom_like(tmp_path / "one.dcm")
     (tmp_path / "empty").mkdir()
     assert list(discover([tmp_path, tmp_path / "empty", tmp_path])) == [
-        Found(one),
+        Found(Source(one)),
         Searched(tmp_path, 1),
         Searched(tmp_path / "empty", 0),
         Searched(tmp_path, 1),
@@ -146,9 +147,9 @@ def test_a_folder_that_cannot_be_listed_is_reported(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "scandir", scandir)
     items = list(discover([tmp_path]))
-    assert Found(one) in items
+    assert Found(Source(one)) in items
     problems = [i for i in items if isinstance(i, Found) and i.problem]
-    assert [p.path for p in problems] == [locked]
+    assert [p.source.path for p in problems] == [locked]
     assert "Permission denied" in problems[0].problem
 
 
