@@ -43,9 +43,9 @@ CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 # Files that have a row, with the first file by name that holds the same image.
 _ROWS = """
-SELECT files.file, sha256, identity, COALESCE(files.row, results.row) AS row, frames,
+SELECT files.file, sha256, identity, COALESCE(files.row, results.row), frames,
   (SELECT MIN(other.file) FROM files AS other WHERE other.image = files.image)
-FROM files LEFT JOIN results USING (image) WHERE row IS NOT NULL
+FROM files LEFT JOIN results USING (image) WHERE COALESCE(files.row, results.row) IS NOT NULL
 """
 
 

@@ -17,7 +17,8 @@ from imaging.reasons import Reason
 from inference.clip import Settings, measure_clip
 from inference.overlay import neighbourhood
 from inference.records import CLIP_COLUMNS, FRAME_COLUMNS, Call, Status
-from inference.run import measure, overlay_name
+from inference.engines import Serial
+from inference.run import measure as run_measure
 from models.bundle import load_bundle
 from models.runtime import OpenVinoRuntime
 
@@ -46,6 +47,10 @@ def still(tmp_path, phantom):
     path.parent.mkdir()
     write_dicom(phantom, path)
     return path
+
+
+def measure(sources, bundle, runtime, *settings, **options):
+    return run_measure(sources, bundle, Serial(bundle, runtime), *settings, **options)
 
 
 def edit(path: Path, change, name="edited.dcm") -> Path:
@@ -397,10 +402,11 @@ def test_what_a_run_leaves(still, bundle, runtime, tmp_path):
     assert sum(summary["counts"]["call"].values()) == 2
     assert summary["settings"]["threshold_mm"] == 6.0 and summary["seconds"] > 0
     measured = [r for r in rows if r["status"] == "measured"]
-    names = {overlay_name(r["sha256"], int(r["frame"])) for r in measured}
+    names = {r["overlay"] for r in measured}
     assert {p.name for p in (out / "overlays").iterdir()} == names
     assert sorted(p.name for p in out.iterdir()) == [
         "frames.parquet",
+        "ledger.sqlite",
         "measurements.csv",
         "measurements.parquet",
         "overlays",

@@ -28,7 +28,7 @@ STALE = "0123456789ab-frame0001.png"
 def pretended(monkeypatch):
     """Stands for the network: a measurement, drawn as a black picture."""
 
-    def measure_clip(path, bundle, runtime, settings):
+    def measure_clip(source, bundle, runtime, settings, digest):
         best = Measurement(1, Status.MEASURED, thickness_mm=7.0)
         digest = (os.fsencode(path.stem).hex() + 64 * "0")[:64]
         who = ClipIdentity(patient_id="p\ud800" if path.stem.startswith("caf") else "p")
