@@ -21,6 +21,7 @@ from app.base import (
 if TYPE_CHECKING:
     from inference.jobs import Engine
     from inference.records import ClipRecord
+    from inference.run import Run
     from models.bundle import Bundle
 
 commands = typer.Typer()
@@ -129,22 +130,20 @@ def measure(  # noqa: PLR0913, PLR0917 - a command line's options are its interf
     """
     if not 0 < threshold < 100:
         raise usage(f"--threshold {threshold:g} is not a thickness in mm.")
-    if frames not in ("best", "all"):
-        raise usage(f"--frames {frames!r} is neither best nor all.")
     check_device(device)
+    _check_choice("--frames", frames, ("best", "all"))
+    _check_choice("--engine", engine, ("local", "dask"))
+    if (engine == "dask") != (scheduler is not None):
+        raise usage("--engine dask and --scheduler ADDRESS belong together.")
+    if shard and out is None:
+        raise usage("--shard needs --out: the parts are gathered there.")
     if all(map(_is_nowhere, sources)):  # one of many is a row, not an end
         raise usage(f"there is no {', no '.join(map(str, sources))}.")
     user = None if spacing is None else user_calibration(spacing)
     key = _read_key(pseudonymise)
     part = _read_shard(shard)
-    if shard and out is None:
-        raise usage("--shard needs --out: the parts are gathered there.")
-    if engine not in ("local", "dask"):
-        raise usage(f"--engine {engine!r} is neither local nor dask.")
-    if (engine == "dask") != (scheduler is not None):
-        raise usage("--engine dask and --scheduler ADDRESS belong together.")
 
-    from app.report import Progress, notes, print_row, print_table
+    from app.report import Progress, print_row
     from inference.clip import Settings
     from inference.jobs import EngineError
     from inference.run import OutputError, UnusableOutputError
@@ -194,15 +193,27 @@ def measure(  # noqa: PLR0913, PLR0917 - a command line's options are its interf
             if out and progress.done:
                 kept = f" Their rows are in {out}; the same command goes on from there."
             raise end(f"interrupted after {progress.done} clips.{kept}", INTERRUPTED) from None
-    typer.echo("".join(f"endometer: {note}\n" for note in notes(run)), err=True, nl=False)
     if not run.files and not shard:
         raise usage(
             f"no DICOM, PNG, JPEG or TIFF files in {', '.join(map(str, sources))} "
             f"({run.skipped} other files looked at)."
         )
-    if not as_json:
+    raise _ended(run, out, table=not as_json)
+
+
+def _ended(run: "Run", out: Path | None, *, table: bool) -> typer.Exit:
+    """Show what came of a run; return what ends the command."""
+    from app.report import notes, print_table
+
+    typer.echo("".join(f"endometer: {note}\n" for note in notes(run)), err=True, nl=False)
+    if table:
         print_table(run, out)
-    raise typer.Exit(FAILED if run.failed else 0)
+    return typer.Exit(FAILED if run.failed else 0)
+
+
+def _check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise usage(f"{option} {value!r} is none of {', '.join(choices)}.")
 
 
 def _engine(model: "Bundle", device: str, workers: int | None, scheduler: str | None) -> "Engine":
@@ -229,7 +240,6 @@ def gather(
 
     For instance:  [bold]endometer gather results/[/bold]
     """
-    from app.report import notes, print_table
     from inference.run import OutputError, UnusableOutputError
     from inference.shards import gather as gather_shards
 
@@ -239,9 +249,7 @@ def gather(
         raise usage(str(error)) from None
     except OutputError as error:
         raise end(str(error)) from None
-    typer.echo("".join(f"endometer: {note}\n" for note in notes(run)), err=True, nl=False)
-    print_table(run, out)
-    raise typer.Exit(FAILED if run.failed else 0)
+    raise _ended(run, out, table=True)
 
 
 def _read_shard(text: str | None) -> tuple[int, int]:

@@ -161,9 +161,9 @@ def _end_with_parent() -> None:
 
 def one_thread() -> None:
     """Have SimpleITK compute with one thread in this process: there is a process per core."""
-    import SimpleITK as sitk
+    from SimpleITK import ProcessObject
 
-    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    ProcessObject.SetGlobalDefaultNumberOfThreads(1)
 
 
 def cores() -> int:

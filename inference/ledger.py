@@ -154,10 +154,10 @@ class Ledger:
         return Entry(found[0], found[1], ClipIdentity(**json.loads(found[2])))
 
     def add(self, file: str, stamp: str, entry: Entry, source: int) -> bool:
-        """List a file of this run, found in the source of that number; tell if it is to be measured.
+        """List a file of this run, found in the source of that number; tell whether to measure it.
 
-        It is not if its image has a result, or if a file of this run that is listed already has the
-        same image.
+        It is not measured if its image has a result, or if another file of this run that is listed
+        already has the same image.
         """
         with self._writing() as base:
             there = base.execute(
@@ -298,7 +298,7 @@ def _json(value: Any) -> str:
 
 
 def _row(found: tuple[Any, ...]) -> dict[str, Value]:
-    """Return a row of `measurements`: the image's result, under the name and identity of the file."""
+    """Return a row of `measurements`: the image's result with name and identity of the file."""
     file, sha256, identity, row, _, first = found
     values: dict[str, Value] = json.loads(row)
     if identity is not None:

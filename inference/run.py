@@ -1,4 +1,4 @@
-"""Many clips into one folder: find, measure, keep, write the tables. One file's fault stays its own.
+"""Many clips into one folder: find, measure, keep, write. One file's fault stays its own.
 
 What is measured is kept in a ledger at once, so that a run that ends early goes on where it was.
 """
@@ -130,9 +130,10 @@ def measure(  # noqa: PLR0913 - what a run is made of
 
     With `out`, a ledger, tables, `run.json` and overlays are written there. What the ledger holds
     already, measured from the same content with the same model and settings, is not measured
-    again, unless `fresh`. `on_clip` is called for every clip, in no particular order. `shard` (i, n) measures the
-    i-th of n parts of the files. When the run ends early, for instance because the user interrupts
-    it, what was measured is written all the same, and `run.json` says that it is not complete.
+    again, unless `fresh`. `on_clip` is called for every clip, in no particular order. `shard`
+    (i, n) measures the i-th of n parts of the files. When the run ends early, for instance because
+    the user interrupts it, what was measured is written all the same, and `run.json` says that it
+    is not complete.
     Raises UnusableOutputError, before anything is measured, or OutputError if `out` cannot be
     written, EngineError, and whatever `on_clip` raises.
     """
@@ -230,15 +231,15 @@ class _Session:
             self.copies.append(file)
 
     def _entry(self, source: Source) -> Entry:
-        print_ = fingerprint(source)
+        found = fingerprint(source)
         who = {
             name: None if text is None else printable(text)
-            for name, text in asdict(print_.identity).items()
+            for name, text in asdict(found.identity or ClipIdentity()).items()
         }
         key = self.settings.pseudonym_key
         if key is not None and who["patient_id"] is not None:
             who["patient_id"] = hmac.new(key, who["patient_id"].encode(), "sha256").hexdigest()[:16]
-        return Entry(print_.sha256, print_.image, ClipIdentity(**who))
+        return Entry(found.sha256, found.key, ClipIdentity(**who))
 
     def keep(self, outcome: Outcome) -> None:
         """Keep what was measured."""

@@ -15,9 +15,9 @@ from data.phantom.dicom import make_phantom, write_dicom
 from imaging.calibration import user_calibration
 from imaging.reasons import Reason
 from inference.clip import Settings, measure_clip
+from inference.engines import Serial
 from inference.overlay import neighbourhood
 from inference.records import CLIP_COLUMNS, FRAME_COLUMNS, Call, Status
-from inference.engines import Serial
 from inference.run import measure as run_measure
 from models.bundle import load_bundle
 from models.runtime import OpenVinoRuntime
