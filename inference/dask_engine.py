@@ -56,8 +56,8 @@ class Dask:
     def _measure(self, client: "Client", jobs: Iterator[Job], task: Task) -> Iterator[Outcome]:
         from distributed import KilledWorker, as_completed
 
-        waiting: dict[Future, Job] = {}
-        results = as_completed()
+        waiting: dict["Future", Job] = {}
+        results = as_completed(loop=client.loop)
 
         def fill() -> None:
             room = max(1, IN_FLIGHT * sum(client.nthreads().values()))

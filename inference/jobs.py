@@ -61,8 +61,10 @@ class Task:
 class Engine(Protocol):
     """Measures many files, in any order, holding only a bounded number of them at a time."""
 
-    device: str
-    """Where the network runs: cpu or cuda."""
+    @property
+    def device(self) -> str:
+        """Where the network runs: cpu or cuda."""
+        ...
 
     def run(self, jobs: Iterator[Job], task: Task) -> Iterator[Outcome]:
         """Take jobs as there is room for them and yield an outcome for each.

@@ -15,7 +15,7 @@ import sqlite3
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -37,7 +37,7 @@ CREATE TABLE files (
 CREATE INDEX files_by_image ON files (image, file);
 CREATE TABLE results (
   image TEXT PRIMARY KEY, row TEXT, frames BLOB, overlays TEXT NOT NULL, missing INTEGER NOT NULL,
-  failed INTEGER NOT NULL
+  failed INTEGER NOT NULL, run INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
@@ -78,6 +78,8 @@ class Ledger:
             self._base.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._base.execute("PRAGMA journal_mode = WAL")
             self._base.execute("PRAGMA synchronous = NORMAL")
+            # What is deleted is gone: identities may have been kept before a key was given.
+            self._base.execute("PRAGMA secure_delete = ON")
             self._base.execute("BEGIN IMMEDIATE")  # takes the lock, which COMMIT keeps
             self._make_tables()
             self._base.execute("COMMIT")
@@ -180,12 +182,12 @@ class Ledger:
         )
 
     def store(self, outcome: Outcome) -> None:
-        """Keep the result of an image."""
-        record = outcome.record
+        """Keep the result of an image; whose it is stands with its files."""
+        record = replace(outcome.record, file="", sha256=None, identity=None)
         frames = _json([frame_row(record, row) for row in outcome.frames])
         with self._writing() as base:
             base.execute(
-                "INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (
                     outcome.job.image,
                     None if outcome.no_image else _json(record.row()),
@@ -193,6 +195,7 @@ class Ledger:
                     _json(outcome.overlays),
                     outcome.overlays_missing,
                     record.best.status is Status.FAILED,
+                    self._run,
                 ),
             )
 
@@ -260,6 +263,12 @@ class Ledger:
         ((missing,),) = self._select("SELECT COALESCE(SUM(missing), 0) FROM results")
         return int(missing)
 
+    def resumed(self) -> int:
+        """Return how many files have a result that is older than this run."""
+        query = "SELECT COUNT(*) FROM files JOIN results USING (image) WHERE results.run < ?"
+        ((found,),) = self._select(query, self._run)
+        return int(found)
+
     def without_image(self) -> dict[int, int]:
         """Return by source how many of its files hold no image."""
         query = (
@@ -268,7 +277,7 @@ class Ledger:
         )
         return dict(self._select(query))
 
-    def _select(self, query: str, *values: str) -> Iterator[tuple[Any, ...]]:
+    def _select(self, query: str, *values: str | int) -> Iterator[tuple[Any, ...]]:
         with self._writing() as base:
             yield from base.execute(query, values)
 

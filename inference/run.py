@@ -97,6 +97,7 @@ class Run:
         # Reports lie beside the clips of every study.
         self.skipped += sum(ledger.without_image().values())
         self.overlays_missing = ledger.overlays_missing()
+        self.resumed = ledger.resumed()
 
     def summary(self) -> dict[str, Any]:
         """Return the part of `run.json` that tells what came of the run."""
@@ -224,9 +225,8 @@ class _Session:
             return
         if self.ledger.add(file, stamp, entry, place):
             yield Job(found.source, file, entry.sha256, entry.image, entry.identity, found.named)
-        elif (record := self.ledger.record(file)) is not None:
-            self.run.resumed += 1
-            self._tell(record)
+        elif (done := self.ledger.record(file)) is not None:
+            self._tell(done)
         else:
             self.copies.append(file)
 

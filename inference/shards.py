@@ -5,13 +5,16 @@
 """
 
 import json
+import os
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
+from data.discover import OVERLAYS
 from inference.ledger import LEDGER, Ledger
 from inference.run import Run, write_tables
-from inference.tables import UnusableOutputError, printable
+from inference.tables import UnusableOutputError, printable, replacing, writing
 
 SHARDS = "shards"
 _NAME = re.compile(r"(\d+)-of-(\d+)")
@@ -38,9 +41,26 @@ def gather(out: Path) -> Run:
         run.skipped = counts["skipped"] - own[0]
         run.archives, run.empty_sources = counts["archives"], counts["empty_sources"]
         run.add(ledger)
+        for folder in folders:
+            _link_overlays(folder / OVERLAYS, out / OVERLAYS)
         about = {name: summaries[0][name] for name in ("versions", "bundle", "settings")}
         write_tables(ledger, out, about | run.summary() | {"shards": len(folders)})
     return run
+
+
+def _link_overlays(folder: Path, to: Path) -> None:
+    """Show a shard's overlays in the whole, without a copy where the file system can.
+
+    Raises OutputError.
+    """
+    with writing(to):
+        to.mkdir(exist_ok=True)
+        for path in folder.iterdir():
+            with replacing(to / path.name) as temporary:
+                try:
+                    os.link(path, temporary)
+                except OSError:
+                    shutil.copyfile(path, temporary)
 
 
 def _folders(shards: Path) -> list[Path]:

@@ -3,6 +3,7 @@
 import time
 from dataclasses import replace
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,15 +19,18 @@ from inference.run import measure
 
 BUNDLE = SimpleNamespace(name="none", sha256="0" * 64)
 RUNTIME = SimpleNamespace(device="cpu")
+EMPTY = sha256(b"").hexdigest()
 
 
 def measure_clip(log, source, bundle, runtime, settings, digest):
-    """Give every file a number of its own, slowly enough to be killed at."""
+    """Give every file a number of its own, slowly enough to be killed at; empty ones fail."""
+    blank = ClipRecord.failed(str(source), "It is empty.", bundle.name, runtime.device)
+    if digest == EMPTY:
+        return MeasuredClip(blank, (), {}, None)
     time.sleep(0.004)
     with log.open("a") as file:
         file.write(f"{digest}\n")
     number = int(digest[:4], 16)
-    blank = ClipRecord.failed(str(source), None, bundle.name, runtime.device)
     if number % 5 == 0:
         best = Measurement(None, Status.NOT_MEASURABLE, reason=Reason.NO_ENDOMETRIUM)
         return MeasuredClip(replace(blank, best=best), (best,), {}, None)

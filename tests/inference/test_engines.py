@@ -86,17 +86,23 @@ def test_few_files_start_no_process(serial, local, clips, monkeypatch):
 
 
 def test_a_file_that_kills_its_process_costs_itself_alone(serial, local, clips, tmp_path):
-    (tmp_path / "once.dcm").write_bytes(clips[0].read_bytes())
     jobs = [job(path) for path in clips]
-    jobs[1:1] = [job(tmp_path / "deadly.dcm", Deadly), job(tmp_path / "once.dcm", DeadlyOnce)]
+    jobs[1:1] = [job(tmp_path / "deadly.dcm", Deadly)]
     found = {o.job.file: o.record for o in outcomes(local, jobs)}
     assert len(found) == len(jobs)
     dead = found.pop("deadly.dcm")
     assert dead.best.status is Status.FAILED and "process" in dead.best.message
     assert dead.sha256 == "deadly" and dead.identity.patient_id == "deadly"
-    once = found.pop("once.dcm")
-    assert once.best == serial[0].record.best
     assert [found[o.job.file] for o in serial] == [o.record for o in serial]
+
+
+def test_a_file_whose_process_dies_once_is_measured_again(serial, local, clips, tmp_path):
+    (tmp_path / "once.dcm").write_bytes(clips[0].read_bytes())
+    jobs = [job(tmp_path / "once.dcm", DeadlyOnce), *map(job, clips[1:4])]
+    found = {o.job.file: o.record for o in outcomes(local, jobs)}
+    assert (tmp_path / "once.mark").exists()
+    assert found.pop("once.dcm").best == serial[0].record.best
+    assert list(found.values()) == [o.record for o in serial[1:4]]
 
 
 def test_jobs_are_taken_only_as_there_is_room_for_them(local, clips):
@@ -125,12 +131,10 @@ def test_a_run_that_is_given_up_leaves_no_process(local, clips):
     assert not active_children()
 
 
-dask = pytest.importorskip("distributed")
-
-
 @pytest.fixture(scope="module")
 def cluster():
-    with dask.LocalCluster(
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, dashboard_address=None, processes=True
     ) as found:
         yield found
