@@ -28,7 +28,8 @@ STALE = "0123456789ab-frame0001.png"
 def pretended(monkeypatch):
     """Stands for the network: a measurement, drawn as a black picture."""
 
-    def measure_clip(path, bundle, runtime, settings):
+    def measure_clip(source, bundle, runtime, settings):
+        path = source.path
         best = Measurement(1, Status.MEASURED, thickness_mm=7.0)
         digest = (os.fsencode(path.stem).hex() + 64 * "0")[:64]
         who = ClipIdentity(patient_id="p\ud800" if path.stem.startswith("caf") else "p")
@@ -199,7 +200,7 @@ def test_folders_without_images_and_archives_are_counted(clips, tmp_path):
     for name in ("empty", "reports"):
         (tmp_path / name).mkdir()
     (tmp_path / "reports/report.dcm").touch()
-    (clips / "more.zip").touch()
+    (clips / "more.rar").touch()
     sources = [tmp_path / name for name in ("empty", "clips", "reports", "clips")]
     run = go(*sources, out=tmp_path / "out")
     counts = summary(tmp_path / "out")["counts"]
