@@ -123,15 +123,16 @@ def _stated(dicom: DicomFile) -> bytes | None:
 
 
 def _element(dataset: Dataset, tag: int) -> bytes:
-    """Return tag and value, as they lie in the file unless they were converted before."""
+    """Return tag, VR and value, as they lie in the file unless they were converted before."""
     element = dataset.get_item(tag)
+    vr = "" if element is None else str(element.VR)  # a damaged one makes the value unreadable
     if isinstance(element, RawDataElement):
         value = element.value or b""
     elif element is not None and isinstance(element.value, Sequence):
         value = _sequence(element.value)
     else:
         value = repr(element.value if element is not None else None).encode()
-    return struct.pack("<L", tag) + _framed(value)
+    return struct.pack("<L", tag) + _framed(vr.encode(), value)
 
 
 def _sequence(items: Iterable[Dataset]) -> bytes:
