@@ -118,11 +118,9 @@ def _file_ids(path: Path) -> list[tuple[str, ...]]:
                 found.append(tuple("/".join(map(str, listed)).split("/")))
     except ClipError:
         raise
-    except OSError as error:
-        raise ClipError(f"The DICOMDIR cannot be read: {error.strerror}.") from None
     except Exception as error:  # noqa: BLE001 - a hostile one raises anything, and quotes names
+        cause = getattr(error, "strerror", None) or f"it is damaged or none, {type(error).__name__}"
         raise ClipError(
-            f"The DICOMDIR cannot be read ({type(error).__name__}): it is damaged or none. Name "
-            "the folder that it lies in."
+            f"The DICOMDIR cannot be read: {cause}. Name the folder that it lies in."
         ) from None
     return found

@@ -7,7 +7,7 @@ some anonymisers give one to all files, and the number of one image must never g
 
 import hashlib
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from io import BufferedReader, FileIO
 from typing import BinaryIO
@@ -26,7 +26,7 @@ _START = 132
 _REGIONS = 0x00186011
 # Beside all of group 0028 (Image Pixel, PixelSpacing, palettes): SOP class, modality, regions and
 # the extended offset table. A test holds this against what reading and calibrating ask for.
-_MEASURED = frozenset({0x00080016, 0x00080060, _REGIONS, 0x7FE00001, 0x7FE00002})
+_MEASURED = frozenset({0x00080016, 0x00080060, 0x7FE00001, 0x7FE00002})
 _IMAGE_GROUP = 0x0028
 
 
@@ -109,14 +109,13 @@ def _stated(dicom: DicomFile) -> bytes | None:
     """Return what the header says of the image, or None if it has no UID or is garbage there."""
     header = dicom.header
     parts = [dicom.syntax, str(dicom.little_endian), dicom.vr, str(dicom.length)]
+    tags = [tag for tag in sorted(header.keys()) if tag >> 16 == _IMAGE_GROUP or tag in _MEASURED]
     try:
+        elements = b"".join(_element(header, tag) for tag in tags)
         if _REGIONS in header:
-            header[_REGIONS].value  # noqa: B018 - so that both ways to encode a sequence are alike
-        elements = b"".join(
-            _element(header, tag)
-            for tag in sorted(header.keys())
-            if tag >> 16 == _IMAGE_GROUP or tag in _MEASURED
-        )
+            # last, because this converts elements that were raw; whichever way the sequence is
+            # encoded, its items are the same
+            elements += _sequence(header[_REGIONS].value)
     except Exception:  # noqa: BLE001 - pydicom converts on access, and garbage raises anything
         return None
     uid = text(header, "SOPInstanceUID")
@@ -124,19 +123,22 @@ def _stated(dicom: DicomFile) -> bytes | None:
 
 
 def _element(dataset: Dataset, tag: int) -> bytes:
-    """Return tag and value, as they lie in the file unless they were converted before."""
+    """Return tag, VR and value, as they lie in the file unless they were converted before."""
     element = dataset.get_item(tag)
+    vr = "" if element is None else str(element.VR)  # a damaged one makes the value unreadable
     if isinstance(element, RawDataElement):
         value = element.value or b""
     elif element is not None and isinstance(element.value, Sequence):
-        items = (
-            b"".join(_element(item, inner) for inner in sorted(item.keys()))
-            for item in element.value
-        )
-        value = _framed(*items)
+        value = _sequence(element.value)
     else:
         value = repr(element.value if element is not None else None).encode()
-    return struct.pack("<L", tag) + _framed(value)
+    return struct.pack("<L", tag) + _framed(vr.encode(), value)
+
+
+def _sequence(items: Iterable[Dataset]) -> bytes:
+    return _framed(
+        *(b"".join(_element(item, tag) for tag in sorted(item.keys())) for item in items)
+    )
 
 
 def _framed(*parts: bytes) -> bytes:

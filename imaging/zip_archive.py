@@ -45,12 +45,14 @@ class _Guarded(io.BufferedReader):
     """A file of which nobody can read much at once: zipfile reads a directory of any size."""
 
     def read(self, size: int | None = -1, /) -> bytes:
-        if size is None or size < 0 or size > MAX_DIRECTORY:
+        unlimited = size is None or not 0 <= size <= MAX_DIRECTORY
+        data = super().read(MAX_DIRECTORY + 1 if unlimited else size)
+        if len(data) > MAX_DIRECTORY:
             raise ClipError(
                 f"The archive's directory has more than {MAX_DIRECTORY:,} bytes. "
                 "Unpack the archive and name the folder."
             )
-        return super().read(size)
+        return data
 
 
 class _Archive(zipfile.ZipFile):
