@@ -116,8 +116,9 @@ def render_physical(
 
     The same generator state gives the same machine and tissue; `frame` numbers the frames of a
     cine, from one of which to the next the speckle changes a little. `pose` says how obliquely
-    the scene is cut and how well the probe touches; its shift and turn are the scene's. The labels are those of the
-    scene, undistorted: what they measure is `scene.true_thickness_mm`.
+    the scene is cut and how well the probe touches; its shift and turn are the scene's already.
+    The labels are those of the scene, undistorted: what they measure is
+    `scene.true_thickness_mm`.
     """
     grid = beam_grid(scene.sector)
     probe, display = sample_probe(rng, scene.sector.depth_mm), sample_display(rng)
