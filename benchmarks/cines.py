@@ -93,18 +93,17 @@ def main() -> None:
             pair = Pair(path.stem, every, best, seconds_all, seconds_best)
             pairs.append(pair)
             truth = "" if true_mm is None else f"{true_mm:.2f}"
-            share = len(best.frames) / len(every.frames)
-            print(
-                f"| {pair.name} | {truth} | {told(every.record.best)} | {told(best.record.best)}"
-                f"{'' if pair.alike else ' (!)'} | {share:.0%} | {seconds_best / seconds_all:.2f} |",
-                flush=True,
-            )
+            share = f"{len(best.frames) / len(every.frames):.0%}"
+            cost = f"{seconds_best / seconds_all:.2f}"
+            one, other = told(every.record.best), told(best.record.best)
+            other += "" if pair.alike else " (!)"
+            print(f"| {pair.name} | {truth} | {one} | {other} | {share} | {cost} |", flush=True)
     measured = [p for p in pairs if p.every.record.best.thickness_mm is not None]
     alike = float(np.mean([pair.alike for pair in pairs]))
-    cost = sum(p.seconds_best for p in pairs) / sum(p.seconds_all for p in pairs)
+    total = sum(p.seconds_best for p in pairs) / sum(p.seconds_all for p in pairs)
     print(f"{len(pairs)} cines, {len(measured)} of them measured.")
     print(f"The same result within {ALIKE_MM} mm: {alike:.0%} (wanted {WANTED_ALIKE:.0%}).")
-    print(f"Cost over that of all frames: {cost:.2f} (wanted {WANTED_COST:.2f}).")
+    print(f"Cost over that of all frames: {total:.2f} (wanted {WANTED_COST:.2f}).")
 
 
 if __name__ == "__main__":
