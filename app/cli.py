@@ -143,6 +143,14 @@ def phantom(
     empty: Annotated[
         float, typer.Option(min=0, max=1, help="Share of clips without an endometrium.")
     ] = 0.0,
+    freehand: Annotated[
+        bool,
+        typer.Option(
+            "--freehand",
+            help="In cines of the renderer physical, let the uterus drift and turn and the picture "
+            "get better and worse, as in a scan by hand.",
+        ),
+    ] = False,
 ) -> None:
     """Make simulated DICOM clips whose thickness is known, to test a scanner's export or this tool.
 
@@ -150,11 +158,21 @@ def phantom(
     """
     if renderer not in ("random", "physical", "simus"):
         raise usage(f"--renderer {renderer!r} is none of random, physical, simus.")
+    if freehand and renderer != "physical":
+        raise usage("--freehand needs --renderer physical.")
 
     from data.phantom.collection import write_phantoms
 
     try:
-        rows = write_phantoms(out, n=n, seed=seed, frames=frames, renderer=renderer, empty=empty)
+        rows = write_phantoms(
+            out,
+            n=n,
+            seed=seed,
+            frames=frames,
+            renderer=renderer,
+            empty=empty,
+            freehand=freehand,
+        )
     except ImportError as error:
         raise usage(f"--renderer {renderer}: {error}") from None
     except OSError as error:

@@ -26,6 +26,7 @@ def facts_of(clip: MeasuredClip, bundle: Bundle) -> dict[str, Any]:
         "file": Path(record.file).name,
         "frame": best.frame,
         "frames": record.frames,
+        "frames_tried": len(clip.frames),
         "status": str(best.status),
         "reason": best.reason,
         "message": best.message,
@@ -88,9 +89,13 @@ def print_explanation(clip: MeasuredClip, bundle: Bundle) -> None:
             soft_wrap=True,
         )
     if (facts["frames"] or 1) > 1 and facts["frames_median_mm"] is not None:
+        tried = ""
+        if facts["frames_tried"] < facts["frames"]:
+            tried = f" ({facts['frames_tried']} tried, the others looked worse)"
         screen.print(
-            f"Frames: {facts['frames_measured']} of {facts['frames']} measured, median "
+            f"Frames: {facts['frames_measured']} of {facts['frames']} measured{tried}, median "
             f"{facts['frames_median_mm']:.1f} mm, interquartile range "
-            f"{facts['frames_iqr_mm']:.1f} mm; frame {facts['frame']} has the best quality.",
+            f"{facts['frames_iqr_mm']:.1f} mm; frame {facts['frame']} was chosen for its quality "
+            "and its agreement with the frames beside it.",
             soft_wrap=True,
         )

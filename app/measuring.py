@@ -64,7 +64,9 @@ def measure(  # noqa: PLR0913, PLR0917 - a command line's options are its interf
     frames: Annotated[
         str,
         typer.Option(
-            metavar="best|all", help="Draw the best frame of a cine, or all that show something."
+            metavar="best|all",
+            help="Of a long cine measure the frames that look best, and draw the best one; or "
+            "measure and draw all.",
         ),
     ] = "best",
     pseudonymise: Annotated[

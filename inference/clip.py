@@ -1,7 +1,6 @@
 """One clip: its views, its frames, the best of them, the record."""
 
 import traceback
-from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,8 +16,10 @@ from imaging.reasons import Reason, Refusal
 from imaging.ruler import Ruler, find_ruler
 from imaging.sector import LIT, find_sector
 from imaging.source import Source, as_source
+from inference.cine import measure_all, measure_best, summarise
 from inference.decision import decide
 from inference.frame import Finding, View, find, segment, too_poor
+from inference.glance import Glancer
 from inference.records import ClipRecord, Measurement, Status
 from models.bundle import Bundle
 from models.runtime import Runtime
@@ -37,18 +38,21 @@ class Settings:
     allow_ruler: bool = False
     """Take the scale from the depth ruler in the picture if the file states none."""
     all_frames: bool = False
-    """Keep, and draw, what was outlined in every frame, not in the best alone."""
+    """Measure every frame, also of a long cine, and keep, and draw, what was outlined in each; not
+    only the frames that may speak for the clip (inference.cine), of which the best is drawn."""
     pseudonym_key: bytes | None = field(default=None, repr=False)
     """Replace patient identifiers by a hash with this key (HMAC-SHA256)."""
 
 
 @dataclass(frozen=True)
 class MeasuredClip:
-    """The record of a clip, a measurement per frame, and what was outlined, by frame number.
+    """The record of a clip, its frames' measurements, and what was outlined, by frame number.
 
-    `findings` holds the best frame's only, or every frame's if they were asked for. `sector` is
-    bool (rows, columns), None where nothing was decoded; `in_region` tells that DICOM regions say
-    where it lies. `no_image` tells that the file is sound but of another kind, such as a report.
+    `frames` holds a row for every frame that was measured or could not be read: all frames unless
+    the clip is long (inference.cine.Thrift) and not all were asked for. `findings` holds the best
+    frame's only, or every frame's if they were asked for. `sector` is bool (rows, columns), None
+    where nothing was decoded; `in_region` tells that DICOM regions say where it lies. `no_image`
+    tells that the file is sound but of another kind, such as a report.
     """
 
     record: ClipRecord
@@ -66,7 +70,7 @@ def measure_clip(
     settings: Settings | None = None,
     digest: str | None = None,
 ) -> MeasuredClip:
-    """Measure every frame of a file; never raises for what is in the file.
+    """Measure the frames of a file; never raises for what is in the file.
 
     `digest` is the file's sha256 where it is known. A file that cannot be read gives a record with
     status failed and the cause as its message.
@@ -114,25 +118,35 @@ def _measure(
         return MeasuredClip(replace(blank, best=_refused(None, refusal)), alike, {}, None)
     sector = np.logical_or.reduce([view.sector for view in views])
 
-    rows: list[Measurement] = []
     findings: dict[int, Finding] = {}
-    best: Measurement | None = None
-    for number in range(1, clip.frames + 1):
+    glancers = [Glancer(view, bundle, runtime) for view in views]
+
+    def look(number: int) -> float | None:
+        try:
+            frame = clip.frame(number)
+        except ClipError:
+            return None
+        return max(glance(frame) for glance in glancers)
+
+    def measure(number: int) -> Measurement:
         try:
             frame = clip.frame(number)
         except ClipError as error:
-            rows.append(Measurement(number, Status.FAILED, message=str(error)))
-            continue
+            return Measurement(number, Status.FAILED, message=str(error))
         row, finding = measure_frame(frame, clip, views, bundle, runtime, settings, ruler)
-        rows.append(row)
-        if finding and (best is None or _rank(row) > _rank(best)):
-            best = row
-            if not settings.all_frames:
-                findings.clear()
-        if finding and (settings.all_frames or best is row):
+        if finding:
             findings[number] = finding
+        return row
+
+    if settings.all_frames:
+        rows = measure_all(clip.frames, measure)
+    else:
+        rows = measure_best(clip.frames, look, measure)
+    record = summarise(blank, rows)
+    if not settings.all_frames:
+        findings = {n: found for n, found in findings.items() if n == record.best.frame}
     in_region = bool(tissue_boxes(clip.header, (clip.rows, clip.columns)))
-    return MeasuredClip(_summary(blank, rows, best), tuple(rows), findings, sector, in_region)
+    return MeasuredClip(record, tuple(rows), findings, sector, in_region)
 
 
 def find_views(clip: Clip, settings: Settings) -> list[View]:
@@ -295,32 +309,4 @@ def _scaled(row: Measurement, scale: Calibration | Refusal, marks: list[Mark]) -
 def _refused(number: int | None, refusal: Refusal) -> Measurement:
     return Measurement(
         number, Status.NOT_MEASURABLE, reason=refusal.reason, message=refusal.message
-    )
-
-
-def _rank(row: Measurement) -> tuple[bool, float]:
-    return row.status is Status.MEASURED, row.quality or 0.0
-
-
-def _summary(blank: ClipRecord, rows: list[Measurement], best: Measurement | None) -> ClipRecord:
-    """Choose the frame that speaks for the clip, and say how the others agree."""
-    refused = [row for row in rows if row.reason]
-    failed = sum(row.status is Status.FAILED for row in rows)
-    if best is None and refused:
-        # Nothing was outlined anywhere: the commonest reason is the clip's.
-        reason = Counter(row.reason for row in refused).most_common(1)[0][0]
-        best = replace(next(row for row in refused if row.reason is reason), frame=None)
-    if best is None:
-        return replace(blank, best=replace(rows[0], frame=None))  # no frame could be read
-    if failed:
-        note = f"{failed} of {len(rows)} frames could not be read."
-        best = replace(best, message=f"{best.message} {note}" if best.message else note)
-    values = [row.thickness_mm for row in rows if row.thickness_mm is not None]
-    quartiles = np.percentile(values, [25, 50, 75]).tolist() if values else None
-    return replace(
-        blank,
-        best=best,
-        frames_measured=len(values),
-        frames_median_mm=quartiles[1] if quartiles else None,
-        frames_iqr_mm=quartiles[2] - quartiles[0] if quartiles else None,
     )

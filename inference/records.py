@@ -60,7 +60,14 @@ class Measurement:
 
 @dataclass(frozen=True)
 class ClipRecord:
-    """One row of `measurements`."""
+    """One row of `measurements`.
+
+    `frames` counts all frames of the clip. Of a long cine only those that may speak for it are
+    measured, unless all were asked for (inference.cine): `frames_measured` counts the frames with
+    a thickness among those that were measured, and `frames_median_mm` and `frames_iqr_mm` are the
+    median and the interquartile range of these. In a long cine they tell how its best frames
+    agree, not how all do.
+    """
 
     file: str
     sha256: str | None

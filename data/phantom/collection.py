@@ -52,17 +52,21 @@ def write_phantoms(
     frames: int = 1,
     renderer: str = Renderer.RANDOM,
     empty: float = 0.0,
+    freehand: bool = False,
 ) -> list[dict[str, str]]:
     """Write `n` clips, their labels, and `truth.csv`; clip i depends on `seed` and i alone.
 
-    About a share `empty` shows no endometrium. Raises OSError, ValueError for an unknown renderer
-    and ImportError for one whose package is missing.
+    About a share `empty` shows no endometrium; `freehand` as in `make_phantom`. Raises OSError,
+    ValueError for an unknown renderer or one that has no free hand, and
+    ImportError for one whose package is missing.
     """
     out.mkdir(parents=True, exist_ok=True)
     rows = []
     for i in range(n):
         visible = bool(np.random.default_rng([seed, i, _EMPTY]).random() >= empty)
-        phantom = make_phantom((seed, i), frames=frames, renderer=renderer, visible=visible)
+        phantom = make_phantom(
+            (seed, i), frames=frames, renderer=renderer, visible=visible, freehand=freehand
+        )
         name, label = f"phantom-{i + 1:04d}.dcm", f"phantom-{i + 1:04d}.label.nrrd"
         write_dicom(phantom, out / name)
         write_label(phantom, out / label)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from data.phantom.anatomy import Scene, Sector
+from data.phantom.freehand import Pose, wander
 from data.phantom.physical import render_physical
 from data.phantom.render import Picture, Raster, render
 from data.phantom.testscenes import legible, legible_scene, moved, physical_scene
@@ -55,16 +56,21 @@ def make_phantom(
     frames: int = 1,
     renderer: str = Renderer.RANDOM,
     visible: bool = True,
+    freehand: bool = False,
 ) -> Phantom:
     """Draw a phantom: the same arguments give the same pixels.
 
     `key` are whole numbers that name it, such as (seed, number); `thickness_mm` None draws the
     thickness. In a cine the uterus moves by some millimetres; the thickness stays. Randomised
     pictures are drawn again until they are legible, physical ones are taken as they come.
-    Without `visible` the clip shows no endometrium. Raises ValueError for an unknown renderer,
-    and ImportError for the slow one without its package.
+    Without `visible` the clip shows no endometrium. `freehand`, of physical pictures, also lets
+    obliquity and contact change from frame to frame (data.phantom.freehand). Raises ValueError for
+    an unknown renderer, or one that cannot do what is asked, and ImportError for the slow one
+    without its package.
     """
     how = Renderer(renderer)
+    if freehand and how is not Renderer.PHYSICAL:
+        raise ValueError(f"only physical phantoms are held by a free hand, not {how} ones")
     rng = np.random.default_rng([*key])
     sweep_mm = SWEEP_MM if frames > 1 else 0.0
     while True:
@@ -74,25 +80,34 @@ def make_phantom(
             scene = physical_scene(rng, thickness_mm, sweep_mm, visible)
         raster = raster_of(scene.sector)
         look = int(rng.integers(2**31))
-        picture = _render(scene, raster, look, how)
+        poses = wander(rng, frames) if freehand else _sweep(frames, sweep_mm)
+        picture = _render(scene, raster, look, how, poses[0])
         if how is not Renderer.RANDOM or not visible or legible(scene, picture):
             break
     label = _label(picture)
     pictures = np.empty((frames, *FRAME_SHAPE), np.uint8)
     for i in range(frames):
         if i > 0:
-            shift = sweep_mm * math.sin(2 * math.pi * i / 24)
-            picture = _render(moved(scene, shift), raster, look, how, i)
+            there = moved(scene, poses[i].shift_mm, poses[i].turn)
+            picture = _render(there, raster, look, how, poses[i], i)
         pictures[i] = _furnish(picture, scene.sector, raster)
     return Phantom(scene, pictures, raster.spacing_mm[0], label, how)
 
 
-def _render(scene: Scene, raster: Raster, look: int, renderer: Renderer, frame: int = 0) -> Picture:
+def _sweep(frames: int, sweep_mm: float) -> list[Pose]:
+    """Return poses of an even sweep to either side, and nothing else that changes."""
+    ways = [sweep_mm * math.sin(2 * math.pi * i / 24) for i in range(frames)]
+    return [Pose((0.0, way)) for way in ways]
+
+
+def _render(
+    scene: Scene, raster: Raster, look: int, renderer: Renderer, pose: Pose, frame: int = 0
+) -> Picture:
     rng = np.random.default_rng(look)
     if renderer is Renderer.RANDOM:
         return render(scene, raster, rng, marked=0.0, ragged_mm=0.0, wild=0.0)
     if renderer is Renderer.PHYSICAL:
-        return render_physical(scene, raster, rng, frame=frame)
+        return render_physical(scene, raster, rng, frame=frame, pose=pose)
     from data.phantom.simus import render_simus
 
     return render_simus(scene, raster, rng, frame=frame)
