@@ -30,13 +30,12 @@ def decide(
 
     `spread_mm` is how softly the interfaces are drawn (inference.spread).
     `scale_uncertainty` is the relative standard uncertainty of the millimetres. A wrong scale
-    moves every frame of a clip the same way, so it is added to the half width, not in quadrature:
+    moves every frame of a clip the same way, so it is added to both sides, not in quadrature:
     the interval then holds whatever the sign of both errors.
     """
-    half = (
-        intervals.half_width(thickness_mm, spread_mm) + COVERAGE * scale_uncertainty * thickness_mm
-    )
-    lower, upper = max(0.0, thickness_mm - half), thickness_mm + half
+    below, above = intervals.reach(thickness_mm, spread_mm)
+    scale_mm = COVERAGE * scale_uncertainty * thickness_mm
+    lower, upper = max(0.0, thickness_mm - below - scale_mm), thickness_mm + above + scale_mm
     if upper < threshold_mm:
         return Decision(lower, upper, Call.THIN)
     if lower >= threshold_mm:
