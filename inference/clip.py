@@ -17,6 +17,7 @@ from imaging.reasons import Reason, Refusal
 from imaging.ruler import Ruler, find_ruler
 from imaging.sector import LIT, find_sector
 from inference.decision import decide
+from inference.focal import WIDER
 from inference.frame import Finding, View, find, segment, too_poor
 from inference.records import ClipRecord, Measurement, Status
 from models.bundle import Bundle
@@ -262,10 +263,12 @@ def measure_frame(
         bundle.intervals,
         settings.threshold_mm,
         scale.uncertainty,
+        wider=WIDER if finding.signs else 1.0,
     )
     return replace(
         row,
         status=Status.MEASURED,
+        message=" ".join(sign.words for sign in finding.signs) or None,
         thickness_mm=finding.thickness_mm,
         lower_mm=decision.lower_mm,
         upper_mm=decision.upper_mm,
