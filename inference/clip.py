@@ -18,6 +18,7 @@ from imaging.sector import LIT, find_sector
 from imaging.source import Source, as_source
 from inference.cine import measure_all, measure_best, summarise
 from inference.decision import decide
+from inference.focal import WIDER
 from inference.frame import Finding, View, find, segment, too_poor
 from inference.glance import Glancer
 from inference.records import ClipRecord, Measurement, Status
@@ -280,10 +281,12 @@ def measure_frame(
         bundle.intervals,
         settings.threshold_mm,
         scale.uncertainty,
+        wider=WIDER if finding.signs else 1.0,
     )
     return replace(
         row,
         status=Status.MEASURED,
+        message=" ".join(sign.words for sign in finding.signs) or None,
         thickness_mm=finding.thickness_mm,
         lower_mm=decision.lower_mm,
         upper_mm=decision.upper_mm,

@@ -166,8 +166,8 @@ def test_the_ruler_is_a_source_where_it_is_allowed(still, bundle, runtime, phant
     assert best.calibration == "ruler"
     assert best.row_mm == best.column_mm == pytest.approx(phantom.mm_per_px, rel=0.003)
     if best.thickness_mm is not None and stated.thickness_mm is not None:
-        half = bundle.intervals.half_width(best.thickness_mm, clip.findings[1].spread_mm)
-        assert best.upper_mm - best.thickness_mm > half + 0.03 * best.thickness_mm
+        _, above = bundle.intervals.reach(best.thickness_mm, clip.findings[1].spread_mm)
+        assert best.upper_mm - best.thickness_mm > above + 0.03 * best.thickness_mm
     blind = measure_clip(edit(bare, without_ruler), bundle, runtime, Settings(allow_ruler=True))
     assert blind.record.best.reason is Reason.NO_CALIBRATION
     own = measure_clip(still, bundle, runtime, Settings(allow_ruler=True)).record.best
