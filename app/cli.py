@@ -307,6 +307,14 @@ def phantom(
     empty: Annotated[
         float, typer.Option(min=0, max=1, help="Share of clips without an endometrium.")
     ] = 0.0,
+    unmeasurable: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Share of clips that must be refused: M-mode, Doppler, 3D, pages, cut off, ...",
+        ),
+    ] = 0.0,
 ) -> None:
     """Make simulated DICOM clips whose thickness is known, to test a scanner's export or this tool.
 
@@ -318,7 +326,15 @@ def phantom(
     from data.phantom.collection import write_phantoms
 
     try:
-        rows = write_phantoms(out, n=n, seed=seed, frames=frames, renderer=renderer, empty=empty)
+        rows = write_phantoms(
+            out,
+            n=n,
+            seed=seed,
+            frames=frames,
+            renderer=renderer,
+            empty=empty,
+            unmeasurable=unmeasurable,
+        )
     except ImportError as error:
         raise usage(f"--renderer {renderer}: {error}") from None
     except OSError as error:
