@@ -42,9 +42,9 @@ SMALLEST_PX = 40
 STRIP_SHARE = 0.45
 # How far its texture runs one way times how alike its columns are; less will do beside another
 # picture. Fascia under a linear probe runs one way as well, but not across the whole picture.
-ONE_WAY_AND_STEADY, BESIDE_PICTURE = 0.48, 0.27
+ONE_WAY_AND_STEADY, BESIDE_PICTURE = 0.5, 0.27
 # A spectrum fills the space from its baseline, and changes there by so many levels.
-FILLED, BASELINE_STEP = 0.86, 50.0
+FILLED, BASELINE_STEP = 0.94, 50.0
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,9 @@ def _beside_fan(luma: Luma, strip: Box) -> bool:
 
 _CHOOSE = "Choose a B-mode image of the uterus."
 POLICIES = (
-    Policy("page", f"The picture is writing or areas of one colour, not echoes. {_CHOOSE}", is_page),
+    Policy(
+        "page", f"The picture is writing or areas of one colour, not echoes. {_CHOOSE}", is_page
+    ),
     Policy(
         "rendering",
         "The picture has no speckle: it is a 3D rendering, a drawing or a photograph. "

@@ -19,8 +19,9 @@ Mask = NDArray[np.bool_]
 # of the frame; flow is wider.
 STROKE = 0.009
 # Flow so near to the outline, as a share of the shorter side, lies on the interface; and the
-# shares of the outline's length and area that may be hidden.
+# shares of the outline's length, and of its area and calipers, that may be hidden.
 NEAR, MOST_OF_LENGTH, MOST_OF_AREA = 0.006, 0.05, 0.1
+CHORD_POINTS = 50
 # With so much of the picture under flow, what is not seen may be there.
 MUCH_FLOW = 0.01
 
@@ -67,4 +68,9 @@ def _hidden(finding: Finding, flow: Mask) -> bool:
     away = ndimage.distance_transform_edt(~flow)
     length = float((away[at[:, 0], at[:, 1]] <= reach).mean())
     area = coverage(finding.outline, flow.shape)
-    return length > MOST_OF_LENGTH or float(area[flow].sum()) > MOST_OF_AREA * float(area.sum())
+    chord = np.linspace(*finding.calipers, CHORD_POINTS)
+    return bool(
+        length > MOST_OF_LENGTH
+        or area[flow].sum() > MOST_OF_AREA * area.sum()
+        or ndimage.map_coordinates(flow.astype(float), chord.T, order=1).mean() > MOST_OF_AREA
+    )

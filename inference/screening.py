@@ -21,9 +21,7 @@ def screened(clip: Clip, views: list[View]) -> tuple[list[View], Refusal | None]
 
 def _refusal(clip: Clip, view: View) -> Refusal | None:
     found: Refusal | None = None
-    window = np.s_[
-        view.box.row_0 : view.box.row_1 + 1, view.box.column_0 : view.box.column_1 + 1
-    ]
+    window = np.s_[view.box.row_0 : view.box.row_1 + 1, view.box.column_0 : view.box.column_1 + 1]
     for number in dict.fromkeys([(clip.frames + 1) // 2, 1, clip.frames]):
         try:
             luma = clip.frame(number).luma

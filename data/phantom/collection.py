@@ -58,8 +58,8 @@ def write_phantoms(
     """Write `n` clips, their labels, and `truth.csv`; clip i depends on `seed` and i alone.
 
     About a share `unmeasurable` are stills of which nobody should take a thickness, every situation
-    in turn, and of the others a share `empty` shows no endometrium. Raises OSError, ValueError for an unknown renderer
-    and ImportError for one whose package is missing.
+    in turn, and of the others a share `empty` shows no endometrium. Raises OSError, ValueError for
+    an unknown renderer and ImportError for one whose package is missing.
     """
     out.mkdir(parents=True, exist_ok=True)
     rows = []

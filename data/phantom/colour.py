@@ -54,6 +54,6 @@ def _velocity(speed: Array, towards: NDArray[np.bool_]) -> Rgb:
 
 def _power(speed: Array) -> Rgb:
     """Map power in [0, 1] to the dark red to yellow of power Doppler."""
-    return np.stack(
-        [120 + 135 * speed, 30 + 200 * speed**1.5, 10 + 40 * speed], -1
-    ).astype(np.uint8)
+    return np.stack([120 + 135 * speed, 30 + 200 * speed**1.5, 10 + 40 * speed], -1).astype(
+        np.uint8
+    )

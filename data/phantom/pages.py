@@ -11,11 +11,11 @@ from data.phantom.anatomy import Array, Rng
 
 Rgb = NDArray[np.uint8]
 _Colour = tuple[int, int, int]
-_WORDS = (
-    "Uterus Length Height Width Volume Endometrium Ovary left right Follicle mean D1 D2 D3 GA EDD "
-    "BPD HC AC FL Value Method Avg Last Page Report OB GYN Cervix Cul-de-sac Fetus AUA Ratio "
-    "Findings none seen normal PI RI PS ED"
-).split()
+_WORDS = """
+Uterus Length Height Width Volume Endometrium Ovary left right Follicle mean D1 D2 D3 GA EDD BPD HC
+AC FL Value Method Avg Last Page Report OB GYN Cervix Cul-de-sac Fetus AUA Ratio Findings none seen
+normal PI RI PS ED
+"""
 # Screen (background, writing, bars); light on dark and dark on light.
 _SCREENS: tuple[tuple[_Colour, _Colour, _Colour], ...] = (
     ((0, 0, 0), (220, 220, 220), (50, 50, 50)),
@@ -62,7 +62,7 @@ def report_page(rng: Rng, shape: tuple[int, int]) -> Rgb:
 
 
 def _words(rng: Rng, number: int) -> str:
-    return " ".join(rng.choice(_WORDS, number))
+    return " ".join(rng.choice(_WORDS.split(), number))
 
 
 def _graph(
@@ -75,9 +75,7 @@ def _graph(
     x = np.linspace(0, 1, 40)
     for off in (0.0, 0.12, 0.24):
         y = off + 0.6 * x ** rng.uniform(0.6, 1.4)
-        draw.line(
-            list(zip(x0 + x * (x1 - x0), y1 - y * (y1 - y0), strict=True)), fill=ink, width=2
-        )
+        draw.line(list(zip(x0 + x * (x1 - x0), y1 - y * (y1 - y0), strict=True)), fill=ink, width=2)
 
 
 def blank_screen(rng: Rng, shape: tuple[int, int]) -> Rgb:

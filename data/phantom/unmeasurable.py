@@ -177,7 +177,7 @@ def _screen(
 ) -> Callable[[Rng, Renderer], _Shown]:
     """Return what draws a screen without any echo on it."""
 
-    def shown(rng: Rng, renderer: Renderer) -> _Shown:  # noqa: ARG001 - nothing is rendered
+    def shown(rng: Rng, renderer: Renderer) -> _Shown:
         graphics = Panel(_WHOLE, _GRAPHICS, 0, in_cm=False)
         return _Shown(draw(rng, FRAME_SHAPE), _empty_scene(rng), 0.15, (graphics,))
 
@@ -188,9 +188,7 @@ def _colour(rng: Rng, renderer: Renderer) -> _Shown:
     return _coloured(rng, renderer, float(rng.uniform(0.35, 1.0)))[0]
 
 
-def _coloured(
-    rng: Rng, renderer: Renderer, covered: float
-) -> tuple[_Shown, NDArray[np.uint8]]:
+def _coloured(rng: Rng, renderer: Renderer, covered: float) -> tuple[_Shown, NDArray[np.uint8]]:
     scene = physical_scene(rng, float(rng.uniform(3, 14)), 0.0, visible=True)
     shown, shares = _plain(rng, scene, renderer)
     target = shares >= 0.5
@@ -206,20 +204,21 @@ def _band(scene: Scene) -> Endometrium:
 
 
 def _cut(rng: Rng, renderer: Renderer) -> _Shown:
-    """Cut the fan off in the middle of a band that is thick there and may be thicker beyond."""
-    scene = physical_scene(rng, float(rng.uniform(4, 14)), 0.0, visible=True)
-    band = replace(_band(scene), fall=0.85, fluid_mm=0.0)
-    cuts = {}
-    for s in rng.uniform(-0.05, 0.2, 1) * band.length_mm:
-        _, across = band.frame.point(float(s), 0.0)
-        cuts = {"left_mm": across} if rng.random() < 0.5 else {"right_mm": across}
-    if abs(math.sin(band.frame.angle)) > 0.7:  # it stands upright: the depth setting cuts it
-        middle = band.frame.point(0.0, 0.0)
-        depth = float(scene.sector.polar(np.array(middle[0]), np.array(middle[1]))[0])
-        scene = replace(scene, sector=replace(scene.sector, depth_mm=max(depth, 15.0)))
-        cuts = {}
-    scene = replace(scene, sector=replace(scene.sector, **cuts), endometrium=band)
-    return _plain(rng, scene, renderer)[0]
+    """Cut the fan off where the band is thinner than beyond: its thickest place is outside."""
+    scene = physical_scene(rng, float(rng.uniform(5, 14)), 0.0, visible=True)
+    band = replace(_band(scene), rise=0.2, fall=0.25, tail=0.5, fluid_mm=0.0)
+    if math.sin(band.frame.angle) > 0:  # its fundal end comes to lie deeper than the other
+        band = replace(band, frame=replace(band.frame, angle=band.frame.angle + math.pi))
+    middle = band.frame.point(float(rng.uniform(-0.1, 0.1)) * band.length_mm, 0.0)
+    sector = scene.sector
+    if math.sin(band.frame.angle) < -0.7:  # it stands upright: the depth setting cuts it
+        at = np.array(middle[0]), np.array(middle[1])
+        sector = replace(sector, depth_mm=max(float(sector.polar(*at)[0]), 15.0))
+    elif math.cos(band.frame.angle) > 0:
+        sector = replace(sector, left_mm=middle[1])
+    else:
+        sector = replace(sector, right_mm=middle[1])
+    return _plain(rng, replace(scene, sector=sector, endometrium=band), renderer)[0]
 
 
 def _poor(rng: Rng, renderer: Renderer) -> _Shown:
