@@ -151,6 +151,14 @@ def phantom(
             "get better and worse, as in a scan by hand.",
         ),
     ] = False,
+    unmeasurable: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Share of clips that must be refused: M-mode, Doppler, 3D, pages, cut off, ...",
+        ),
+    ] = 0.0,
 ) -> None:
     """Make simulated DICOM clips whose thickness is known, to test a scanner's export or this tool.
 
@@ -172,6 +180,7 @@ def phantom(
             renderer=renderer,
             empty=empty,
             freehand=freehand,
+            unmeasurable=unmeasurable,
         )
     except ImportError as error:
         raise usage(f"--renderer {renderer}: {error}") from None

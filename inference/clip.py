@@ -18,10 +18,12 @@ from imaging.sector import LIT, find_sector
 from imaging.source import Source, as_source
 from inference.cine import measure_all, measure_best, summarise
 from inference.decision import decide
+from inference.flow import flow_mask, unless_hidden
 from inference.focal import WIDER
 from inference.frame import Finding, View, find, segment, too_poor
 from inference.glance import Glancer
 from inference.records import ClipRecord, Measurement, Status
+from inference.screening import screened
 from models.bundle import Bundle
 from models.runtime import Runtime
 
@@ -111,6 +113,8 @@ def _measure(
 ) -> MeasuredClip:
     refusal = bmode_refusal(clip.header)
     views, ruler = ([], None) if refusal else _views_and_ruler(clip, settings)
+    if views:
+        views, refusal = screened(clip, views)
     if not views:
         refusal = refusal or Refusal(
             Reason.NOT_BMODE, "No B-mode image was found in the picture: it is empty or text only."
@@ -241,10 +245,11 @@ def measure_frame(
     shown = np.logical_or.reduce([view.sector for view in views])
     marks = find_marks(frame.luma, shown)
     graphics = frame.graphics | marks_mask(frame.luma, marks)
-    results = [
-        (view, find(*segment(frame.luma, graphics, view, bundle, runtime), view, bundle))
-        for view in views
-    ]
+    flow = flow_mask(frame.graphics)
+    results = []
+    for view in views:
+        result = find(*segment(frame.luma, graphics, view, bundle, runtime), view, bundle)
+        results.append((view, unless_hidden(result, flow, view.sector)))
     found = [(view, result) for view, result in results if isinstance(result, Finding)]
     if not found:
         scale = _scale(clip, settings, ruler)

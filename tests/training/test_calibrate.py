@@ -125,9 +125,7 @@ def test_a_patient_with_many_scans_counts_as_one():
 @given(st.lists(st.lists(st.floats(-5, 5), min_size=1, max_size=3), min_size=29, max_size=60))
 def test_patients_are_covered_as_promised(errors):
     """Of the patients calibrated on, weighted alike, all but the spared ones lie within."""
-    cases = [
-        replace(r, patient=str(i)) for i, each in enumerate(errors) for r in results(each)
-    ]
+    cases = [replace(r, patient=str(i)) for i, each in enumerate(errors) for r in results(each)]
     below, above = fit_intervals(cases, ONE_BIN).reach(20.0, SPREAD_MM)
     within = [np.mean([-above - 1e-9 <= e <= below + 1e-9 for e in each]) for each in errors]
     assert np.sum(within) >= len(errors) - spared(len(errors)) - 1e-6
