@@ -28,7 +28,7 @@ def capture(source: Source, frame: int, picture: "Image.Image", maker: Maker) ->
 
     pixels = np.asarray(picture.convert("RGB"))
     digest = hashlib.sha256(pixels.tobytes()).hexdigest()
-    identity = (str(source.header.SOPInstanceUID), frame, pixels.shape, digest, source.at)
+    identity = (source.key, frame, pixels.shape, digest, source.no_burned_in_identity)
     made = SCImage.from_ref_dataset(
         ref_dataset=source.header,
         pixel_array=pixels,
@@ -39,7 +39,7 @@ def capture(source: Source, frame: int, picture: "Image.Image", maker: Maker) ->
         transfer_syntax_uid=ExplicitVRLittleEndian,
         **maker.common(Kind.SC, source, maker.uid(Kind.SC, *identity)),
     )
-    made.PatientOrientation = None  # type 2: present, and unknown
+    made.PatientOrientation = []  # type 2: present, and unknown
     made.BodyPartExamined = "UTERUS"
     made.ConversionType = "WSD"  # made by a workstation (PS3.3 C.8.6.1)
     made.DateOfSecondaryCapture, made.TimeOfSecondaryCapture = made.ContentDate, made.ContentTime

@@ -18,7 +18,7 @@ ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")  # CI
 DEVICE = Code("121007", "DCM", "Device")
 SOURCE_IMAGE = Code("121322", "DCM", "Source image for image processing operation")
 COMMENT = Code("121106", "DCM", "Comment")
-# CID 42: the reason for a number that is not there
+# CID 42: instead of a number that is not there
 MEASUREMENT_FAILURE = Code("114006", "DCM", "Measurement failure")
 # CID 225, the row for uncertainty of TID 310
 UPPER_UNCERTAINTY = Code("371886008", "SCT", "+, range of upper measurement uncertainty")

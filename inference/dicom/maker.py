@@ -1,25 +1,17 @@
 """Who made a result, and what all new objects have in common: UIDs, series, times."""
 
 import hashlib
-import logging
-import warnings
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from importlib import metadata, util
 from typing import TYPE_CHECKING, Any
 
-from inference.dicom.source import NoResultError, Source
-from inference.dicom.source import read_source as read_source
+from inference.dicom.source import Source
 from models.bundle import Bundle
 
 if TYPE_CHECKING:
     from pydicom import Dataset
-
-# Their warnings quote patients' names.
-logging.getLogger("highdicom").addHandler(logging.NullHandler())
-logging.getLogger("highdicom").propagate = False
-warnings.filterwarnings("ignore", category=UserWarning, module=r"highdicom\.")
 
 NAME = "endometer"
 _TEXT = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
@@ -96,7 +88,7 @@ class Maker:
             "sop_instance_uid": instance_uid,
             "instance_number": source.number,
             "manufacturer": NAME,
-            "manufacturer_model_name": self.bundle,
+            "manufacturer_model_name": self.bundle[:64],
             "software_versions": self.version,
             "device_serial_number": self.bundle_sha256[:16],
             "content_date": source.at.date(),
@@ -105,11 +97,13 @@ class Maker:
 
 
 def finish(made: "Dataset", source: Source) -> "Dataset":
-    """Make an object the same whenever it is made, and name the source's own SOP class.
+    """Give an object its patient and study, and make it the same whenever it is made.
 
-    The moment of writing is left out: it is optional everywhere, and with it the same result
-    made twice would be two objects under one UID. A character set is named where one is needed.
+    References get the source's own SOP class. The moment of writing is left out: it is optional
+    everywhere, and with it the same result made twice would be two objects under one UID. A
+    character set is named where one is needed.
     """
+    made.update(source.identity)
     for keyword in ("InstanceCreationDate", "InstanceCreationTime"):
         if keyword in made:
             delattr(made, keyword)
@@ -125,15 +119,3 @@ def finish(made: "Dataset", source: Source) -> "Dataset":
     if all(text.isascii() for text in texts):
         del made.SpecificCharacterSet
     return made
-
-
-__all__ = [
-    "SERIES",
-    "Kind",
-    "Maker",
-    "MissingExtraError",
-    "NoResultError",
-    "finish",
-    "read_source",
-    "require_highdicom",
-]

@@ -30,7 +30,7 @@ def segmentation(source: Source, finding: Finding, maker: Maker) -> "Dataset":
     if not mask.any():
         raise NoResultError("The outline covers no pixel of the image, so it is no segmentation.")
     outline = [contour.tolist() for contour in finding.outline]
-    identity = (str(source.header.SOPInstanceUID), outline, source.at)
+    identity = (source.key, outline)
     made = seg.Segmentation(
         source_images=[source.header],
         pixel_array=mask,
@@ -57,6 +57,7 @@ def segmentation(source: Source, finding: Finding, maker: Maker) -> "Dataset":
         **maker.common(Kind.SEG, source, maker.uid(Kind.SEG, *identity)),
     )
     made.PatientOrientation = None  # type 2: present, and unknown
+    made.ContentCreatorName = None  # nobody: a program
     dimensions = maker.uid("dimensions", *identity)  # highdicom draws one by chance
     for item in (*made.DimensionOrganizationSequence, *made.DimensionIndexSequence):
         item.DimensionOrganizationUID = dimensions

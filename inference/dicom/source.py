@@ -11,8 +11,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 # What a new object takes from the source: the Patient, Clinical Trial and Study modules without
-# their rarer parts (PS3.3 C.7.1 to C.7.2), and the scanner. The first three name the woman and
-# her study.
+# their rarer parts (PS3.3 C.7.1 to C.7.2). The first three name the woman and her study.
 _ESSENTIAL = ("PatientName", "PatientID", "AccessionNumber")
 _KEPT = (
     "IssuerOfPatientID",
@@ -34,9 +33,8 @@ _KEPT = (
     "StudyID",
     "StudyDescription",
     "ReferringPhysicianName",
-    "Manufacturer",
-    "ManufacturerModelName",
 )
+_SCANNER = ("Manufacturer", "ManufacturerModelName")
 # Every SR, SEG and SC has these, if only empty (type 2).
 _TYPE_2 = (
     "PatientName",
@@ -60,8 +58,9 @@ _UID = re.compile(r"[0-9.]{1,64}")
 
 STILL = "1.2.840.10008.5.1.4.1.1.6.1"
 CINE = "1.2.840.10008.5.1.4.1.1.3.1"
-# Retired classes that old archives hold, and the ones that took their place (PS3.6 table A-1).
-_RETIRED = {"1.2.840.10008.5.1.4.1.1.6": STILL, "1.2.840.10008.5.1.4.1.1.3": CINE}
+# The current classes, and the retired ones that old archives hold (PS3.6 table A-1).
+_STILLS = frozenset({STILL, "1.2.840.10008.5.1.4.1.1.6"})
+_CINES = frozenset({CINE, "1.2.840.10008.5.1.4.1.1.3"})
 
 
 class NoResultError(Exception):
@@ -72,15 +71,15 @@ class NoResultError(Exception):
 class Source:
     """What new objects state about the image they come from.
 
-    `header` holds patient, study, UIDs and size in a form that highdicom takes: `sop_class` is the
-    image's own class, which in `header` is replaced by its successor where it is retired. `at` is
-    the time of the scan, or of the run where the file has none. `number` is the image's own within
-    its series, from 1.
+    `header` is what highdicom sees: UIDs, size and scanner. It knows few classes, so its own class
+    is that of a current ultrasound still or cine; `sop_class` is the image's. `identity` is patient
+    and study, which it does not see: it quotes names in its warnings. `at` is the time of the scan,
+    or of the run where the file has none. `number` is the image's own within its series, from 1.
     """
 
     header: "Dataset"
+    identity: "Dataset"
     sop_class: str
-    frames: int
     at: datetime
     number: int
     no_burned_in_identity: bool
@@ -90,6 +89,12 @@ class Source:
     def is_multiframe(self) -> bool:
         """Return whether references to the image have to name a frame."""
         return "NumberOfFrames" in self.header
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Return what tells this source from every other: the image, whose it is, and when."""
+        whose = tuple((element.keyword, str(element.value)) for element in self.identity)
+        return (str(self.header.SOPInstanceUID), self.sop_class, self.number, self.at, whose)
 
 
 def read_source(header: "Dataset | None", frames: int, run_at: datetime) -> Source:
@@ -107,7 +112,7 @@ def read_source(header: "Dataset | None", frames: int, run_at: datetime) -> Sour
             "A PNG, JPEG or TIFF image says nothing about patient and study, so there is nothing "
             "that a DICOM result could belong to. Export the clip as DICOM."
         )
-    found = Dataset()
+    found, identity = Dataset(), Dataset()
     found.SpecificCharacterSet = "ISO_IR 192"
     for keyword in ("SOPInstanceUID", "SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID"):
         uid = text(header, keyword) or ""
@@ -119,19 +124,24 @@ def read_source(header: "Dataset | None", frames: int, run_at: datetime) -> Sour
         setattr(found, keyword, uid)
     for keyword in _TYPE_2:
         setattr(found, keyword, "")
+        setattr(identity, keyword, "")
     for keyword in (*_ESSENTIAL, *_KEPT):
+        _copy(header, identity, keyword)
+    for keyword in _SCANNER:
         _copy(header, found, keyword)
     sop_class = str(found.SOPClassUID)
-    found.SOPClassUID = _RETIRED.get(sop_class, sop_class)
-    found.Rows, found.Columns = int(header.Rows), int(header.Columns)
-    found.Modality = "US"
-    if frames > 1 or found.SOPClassUID == CINE:
+    multiframe = frames > 1 or sop_class in _CINES
+    if sop_class not in _STILLS | _CINES:
+        multiframe |= "NumberOfFrames" in header
+    found.SOPClassUID = CINE if multiframe else STILL
+    if multiframe:
         found.NumberOfFrames = frames
+    found.Modality, found.Rows, found.Columns = "US", int(header.Rows), int(header.Columns)
     number = text(header, "InstanceNumber") or ""
     return Source(
         header=found,
+        identity=identity,
         sop_class=sop_class,
-        frames=frames,
         at=_moment(header, run_at),
         number=max(1, int(number)) if re.fullmatch(r"\d{1,9}", number) else 1,
         no_burned_in_identity=text(header, "BurnedInAnnotation") == "NO",

@@ -2,8 +2,9 @@
 
 One measurement group (TID 1501) with the thickness, its uncertainty and its calipers, and one
 planar group (TID 1410) with the outline. A clip that was looked at and not measured gets a report,
-too, with an empty number, "Measurement failure" and the reason, so that nobody takes a missing
-report for a clip that nobody looked at.
+too, so that nobody takes a missing report for a clip that nobody looked at: "Measurement failure"
+(CID 42) and the reason, both as codes. A numeric item without a value would say the same, but
+common readers stumble over it or show a zero.
 """
 
 from dataclasses import replace
@@ -26,9 +27,7 @@ if TYPE_CHECKING:
 DECIMALS = 2
 
 
-def to_scoord(
-    points: NDArray[np.float64], rows: int, columns: int
-) -> NDArray[np.float32]:
+def to_scoord(points: NDArray[np.float64], rows: int, columns: int) -> NDArray[np.float32]:
     """Return points (n, 2), (row, column) from 0 at pixel centres, as SCOORD graphic data.
 
     PS3.3 C.18.6.1.2: (column, row) pairs, 0\\0 at the outer corner of the first pixel, whose centre
@@ -50,7 +49,7 @@ def report(source: Source, row: Measurement, finding: Finding | None, maker: Mak
     outline = [contour.tolist() for contour in measured.outline] if measured else None
     # what else the run knows of the frame is not in the report
     stated = replace(row, sonographer_mm=None, thickness_px=None)
-    identity = (str(source.header.SOPInstanceUID), stated, outline, source.at)
+    identity = (source.key, stated, outline)
     algorithm = _algorithm(row, maker)
     groups = [_group(source, row, measured, maker, algorithm, identity)]
     if measured is not None:
@@ -78,7 +77,7 @@ def _observer(maker: Maker) -> Any:
     from highdicom import sr
 
     return sr.ObserverContext(
-        observer_type=codes.DEVICE,
+        observer_type=sr.CodedConcept.from_code(codes.DEVICE),
         observer_identifying_attributes=sr.DeviceObserverIdentifyingAttributes(
             uid=maker.uid("device"),
             name=NAME,
@@ -112,8 +111,11 @@ def _group(
 ) -> Any:
     from highdicom import sr
 
-    thickness = _thickness(source, row, finding)
-    evaluations = []
+    measurements, evaluations = [], []
+    if finding is None:
+        evaluations.append((codes.THICKNESS, codes.MEASUREMENT_FAILURE))
+    else:
+        measurements.append(_thickness(source, row, finding))
     if row.call is not None and finding is not None:
         evaluations.append((codes.CALL, codes.CALLS[row.call]))
     if row.reason is not None:
@@ -122,7 +124,6 @@ def _group(
         evaluations.append((codes.FLUID, codes.YES if row.fluid else codes.NO))
     if row.calibration in codes.SCALES:
         evaluations.append((codes.SCALE, codes.SCALES[row.calibration]))
-    measurements = [thickness]
     if row.quality is not None:
         measurements.append(
             _shortened(sr.Measurement(codes.QUALITY, float(row.quality), codes.NO_UNITS))
@@ -149,32 +150,22 @@ def _group(
     return group
 
 
-def _thickness(source: Source, row: Measurement, finding: Finding | None) -> Any:
+def _thickness(source: Source, row: Measurement, finding: Finding) -> Any:
     from highdicom import sr
 
-    if finding is None or row.thickness_mm is None:
-        nothing = sr.Measurement(
-            codes.THICKNESS, 0.0, codes.MILLIMETRE, qualifier=codes.MEASUREMENT_FAILURE
-        )
-        # PS3.3 C.18.1: without a number the sequence is empty and the qualifier says why.
-        nothing[0].MeasuredValueSequence = []
-        return nothing
+    if row.thickness_mm is None:
+        raise ValueError("a measured row has a thickness")
     calipers = sr.CoordinatesForMeasurement(
         graphic_type=sr.GraphicTypeValues.POLYLINE,
         graphic_data=to_scoord(finding.calipers, source.header.Rows, source.header.Columns),
         source_image=_region_image(source, row),
     )
-    properties = sr.MeasurementProperties()
     value = float(row.thickness_mm)
-    for code, bound in ((codes.UPPER_UNCERTAINTY, row.upper_mm), (codes.LOWER_UNCERTAINTY, row.lower_mm)):
+    properties = sr.MeasurementProperties()
+    bounds = ((codes.UPPER_UNCERTAINTY, row.upper_mm), (codes.LOWER_UNCERTAINTY, row.lower_mm))
+    for code, bound in bounds:
         if bound is not None:
-            item = sr.NumContentItem(
-                code,
-                abs(float(bound) - value),
-                codes.MILLIMETRE,
-                relationship_type=sr.RelationshipTypeValues.HAS_PROPERTIES,
-            )
-            properties.extend(_shortened([item]))
+            properties.extend(_shortened([_property(code, abs(float(bound) - value))]))
     return _shortened(
         sr.Measurement(
             codes.THICKNESS,
@@ -183,6 +174,14 @@ def _thickness(source: Source, row: Measurement, finding: Finding | None) -> Any
             properties=properties,
             referenced_coordinates=[calipers],
         )
+    )
+
+
+def _property(code: Any, value_mm: float) -> Any:
+    from highdicom import sr
+
+    return sr.NumContentItem(
+        code, value_mm, codes.MILLIMETRE, relationship_type=sr.RelationshipTypeValues.HAS_PROPERTIES
     )
 
 
@@ -237,4 +236,4 @@ def _plain(row: Measurement) -> str:
     said = in_words(row)
     if row.status is not Status.MEASURED and row.message:
         said = f"{said}. {row.message}"
-    return said.replace("–", "-")
+    return said.replace("–", "-").encode("ascii", "replace").decode()
