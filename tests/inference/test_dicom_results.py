@@ -19,6 +19,7 @@ from skimage.measure import points_in_poly
 from data.phantom.dicom import make_phantom, write_dicom
 from imaging.clip import Clip
 from imaging.reasons import Reason
+from imaging.scanner_report import read_scanner_report, scanner_report
 from inference.clip import measure_clip
 from inference.dicom import codes
 from inference.dicom.maker import SERIES, Kind, Maker, require_highdicom
@@ -43,9 +44,12 @@ class Case:
         phantom = make_phantom((2,), 7.0, frames=frames)
         write_dicom(phantom, path)
         self.label = phantom.label
-        self.clip = measure_clip(path, bundle, runtime)
-        self.best = self.clip.record.best
-        self.finding = self.clip.findings[self.best.frame]
+        clip = measure_clip(path, bundle, runtime)
+        best = clip.record.best
+        self.finding = clip.findings[best.frame]
+        self.best = replace(best, frame=frames)  # a cine's first frame would hide a constant
+        record = replace(clip.record, best=self.best)
+        self.clip = replace(clip, record=record, findings={frames: self.finding})
         with Clip.open(path) as clip:
             self.header = clip.header
             luma = clip.frame(self.best.frame).luma
@@ -361,6 +365,24 @@ def test_what_is_no_picture_of_tissue_gives_nothing(still, row):
     clip = replace(still.clip, record=replace(still.clip.record, best=row))
     results = dicom_results(EVERY, still.header, clip, None, MAKER)
     assert results.objects == {} and results.notes == ()
+
+
+def test_our_report_is_never_taken_for_the_sonographers(cine):
+    """Unless all marks of its maker are taken away: then it reads like any other."""
+    made = cine.plain.objects[Kind.SR]
+    assert read_scanner_report(BytesIO(written(made))).values == ()
+    anonymous = reread(made)
+    anonymous.Manufacturer = "Acme"
+    assert scanner_report(anonymous).values == ()
+    for group in named(anonymous, "125007"):
+        group.ContentSequence = [
+            item
+            for item in group.ContentSequence
+            if item.ConceptNameCodeSequence[0].CodeValue != "111001"
+        ]
+    (value,) = scanner_report(anonymous).values
+    assert value.thickness_mm == cine.best.thickness_mm
+    assert (value.image_uid, value.frame) == (cine.header.SOPInstanceUID, cine.best.frame)
 
 
 def test_every_reason_call_and_scale_has_a_code():
