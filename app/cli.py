@@ -125,7 +125,8 @@ def measure(  # noqa: PLR0913, PLR0917 - a command line's options are its interf
     except (BundleError, DeviceError) as error:
         raise usage(str(error)) from None
 
-    from app.report import Progress, notes, print_row, print_table
+    from app.progress import progress_on
+    from app.report import notes, print_row, print_table
 
     settings = Settings(
         threshold_mm=threshold,
@@ -134,10 +135,10 @@ def measure(  # noqa: PLR0913, PLR0917 - a command line's options are its interf
         all_frames=frames == "all",
         pseudonym_key=key,
     )
-    with Progress(sys.stderr) as progress:
+    with progress_on(sys.stderr) as progress:
 
         def on_clip(record: "ClipRecord") -> None:
-            progress.advance()
+            progress.clip(record)
             if as_json:
                 print_row(record)
 
@@ -150,6 +151,7 @@ def measure(  # noqa: PLR0913, PLR0917 - a command line's options are its interf
         except KeyboardInterrupt:
             kept = f" Their rows are in {out}." if out and progress.done else ""
             raise end(f"interrupted after {progress.done} clips.{kept}", INTERRUPTED) from None
+        progress.end(complete=True, skipped=run.skipped)
     typer.echo("".join(f"endometer: {note}\n" for note in notes(run)), err=True, nl=False)
     if not run.records:
         raise usage(

@@ -1,4 +1,4 @@
-"""What the terminal shows: progress, the table of results, the state of the installation."""
+"""What the terminal shows: the table of results, the state of the installation."""
 
 import json
 import os
@@ -7,12 +7,9 @@ import sys
 from collections.abc import Iterator
 from importlib import metadata, util
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import Any
 
 from rich.console import Console
-from rich.progress import Progress as Bar
-from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -43,42 +40,6 @@ class Screen(Console):
         """See Console."""
         self.quiet = True
         _stop_printing()
-
-
-class Progress:
-    """A bar on a terminal, silence elsewhere. How many files there will be is not known."""
-
-    def __init__(self, stream: TextIO) -> None:
-        """Show on `stream`, if it is a terminal. `done` counts the clips."""
-        self.done = 0
-        self._bar = Bar(
-            SpinnerColumn(),
-            TextColumn("{task.completed} clips"),
-            TimeElapsedColumn(),
-            console=Console(file=stream),
-            disable=not stream.isatty(),
-            transient=True,
-        )
-        self._task = self._bar.add_task("clips", total=None)
-
-    def __enter__(self) -> Self:
-        """Start drawing."""
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Take the bar away."""
-        self._bar.stop()
-
-    def advance(self) -> None:
-        """Count one clip."""
-        self.done += 1
-        self._bar.advance(self._task)
 
 
 def print_row(record: ClipRecord) -> None:

@@ -65,8 +65,8 @@ def histogram(tally: Tally) -> Histogram | None:
                 tall = HEIGHT * n / highest
                 top = HEIGHT * (1 - (below + n) / highest)
                 words = f"{_range(place, limit)}: {n:,} {str(call).replace('_', ' ')}"
-                left = (place - first) * wide
-                box = (round(value, 1) for value in (left + 0.5, top, wide - 1, tall))
+                left = round((place - first) * wide + 0.5, 1)
+                box = (left, round(top, 1), round(wide - 1, 1), round(tall, 1))
                 bars.append(Bar(*box, str(call), words))
             below += n
     most_mm = limit + last * BIN_MM

@@ -36,7 +36,7 @@ class Thumbnails:
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
             return None  # Pillow raises a SyntaxError for a broken PNG
         buffer = io.BytesIO()
-        small.save(buffer, "WEBP", quality=QUALITY, method=4)
+        small.save(buffer, "WEBP", quality=QUALITY, method=2)
         text = "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
         if len(text) > self.left:
             return None
@@ -47,15 +47,18 @@ class Thumbnails:
 def _small(picture: Image.Image) -> Image.Image:
     """Cut out the neighbourhood of what is outlined, found by its colour; all if nothing is."""
     picture = picture.crop((0, 0, picture.width, max(1, picture.height - CAPTION_PX)))
-    lit = (np.asarray(picture) == np.array(OUTLINE, np.uint8)).all(2)
+    red, green, blue = np.moveaxis(np.asarray(picture), 2, 0)
+    lit = (red == OUTLINE[0]) & (green == OUTLINE[1]) & (blue == OUTLINE[2])
     rows, columns = np.flatnonzero(lit.any(1)), np.flatnonzero(lit.any(0))
     if not rows.size:
         return picture.resize(_within(picture.size), Image.Resampling.LANCZOS)
     middle = (columns[0] + columns[-1]) / 2, (rows[0] + rows[-1]) / 2
     wide, tall = columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1
     reach = AROUND * max(wide, tall)
+    wanted = max((wide + 2 * reach) / SIZE[0], (tall + 2 * reach) / SIZE[1])
+    whole = max(picture.width / SIZE[0], picture.height / SIZE[1])
     # Never enlarged: a speck needs its surroundings to be judged.
-    scale = max(1.0, (wide + 2 * reach) / SIZE[0], (tall + 2 * reach) / SIZE[1])
+    scale = max(1.0, min(wanted, whole))
     box = [
         _window(middle[axis], SIZE[axis] * scale, picture.size[axis]) for axis in (0, 1)
     ]  # (start, end) of columns, then of rows
@@ -64,11 +67,12 @@ def _small(picture: Image.Image) -> Image.Image:
 
 
 def _window(middle: float, length: float, most: int) -> tuple[int, int]:
-    """Return start and end of a window around `middle`, moved inside 0 to `most` if it fits."""
+    """Return start and end of a window around `middle`, moved so that 0 to `most` fills it."""
     length = max(1, round(length))
-    start = round(middle - length / 2)
-    if length <= most:
-        start = max(0, min(start, most - length))
+    if length >= most:
+        start = (most - length) // 2
+    else:
+        start = max(0, min(round(middle - length / 2), most - length))
     return start, start + length
 
 

@@ -69,7 +69,7 @@ class Trends:
         return self._limit is not None or len(self._patients) > self.most
 
     def add(self, row: Mapping[str, Value]) -> None:
-        """Look at one row; what is not measured, or without patient, study or time, says nothing."""
+        """Look at one row. Without a thickness, a patient, a study and a time it says nothing."""
         patient, study, when = row["patient_id"], row["study_instance_uid"], row["acquired_at"]
         if row["status"] != Status.MEASURED or not (patient and study and when):
             return

@@ -125,7 +125,8 @@ GROUPS = (
     Group(
         "near",
         "Near the threshold",
-        f"Called, but the interval ends less than {NEAR_MM:g} mm from the threshold. Nearest first.",
+        f"Called, but with an interval that ends less than {NEAR_MM:g} mm from the threshold. "
+        "Nearest first.",
         50,
         near,
     ),
@@ -136,7 +137,9 @@ GROUPS = (
         100,
         refused,
     ),
-    Group("failed", "Failed", "Files that could not be read; measurements.csv names them.", 50, failed),
+    Group(
+        "failed", "Failed", "Files that could not be read; measurements.csv names them.", 50, failed
+    ),
     Group("clear", "The rest", "Called without such doubts. Lowest quality first.", 50, clear),
 )
 
