@@ -156,7 +156,7 @@ class _Shelf:
         name = overlay_name(str(row["sha256"]), int(row["frame"]))
         if not (self.folder / name).is_file():
             return None, None
-        return f"{self.address}/{quote(name)}", self.thumbnails.of(self.folder / name)
+        return f"{self.address}/{name}", self.thumbnails.of(self.folder / name)
 
 
 class _People:

@@ -126,7 +126,8 @@ def test_the_groups_and_their_order():
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_least_of_many_are_kept_in_any_order(seed):
-    keys = [Random(seed).randrange(50) for _ in range(500)]
+    random = Random(seed)
+    keys = [random.randrange(50) for _ in range(500)]
     least = Least(7)
     for i, key in enumerate(keys):
         least.add((key, i), key)
@@ -158,7 +159,8 @@ def test_the_threshold_is_an_edge_of_the_histogram():
 
 
 def test_agreement_is_that_of_all_and_drawn_of_a_sample():
-    gaps = [Random(5).gauss(0.4, 1.2) for _ in range(3000)]
+    random = Random(5)
+    gaps = [random.gauss(0.4, 1.2) for _ in range(3000)]
     agreement = Agreement()
     for i, gap in enumerate(gaps):
         agreement.add(6.0, 6.0 + gap, f"{Random(i).getrandbits(64):016x}")
