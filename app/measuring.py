@@ -3,7 +3,7 @@
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,13 +19,21 @@ from app.base import (
 )
 
 if TYPE_CHECKING:
+    from inference.dicom.maker import Kind
     from inference.jobs import Engine
-    from inference.records import ClipRecord
     from inference.run import Run
     from models.bundle import Bundle
 
 commands = typer.Typer()
-MANY = "Many files"
+MORE, MANY = "More results", "Many files"
+NamesInReport = Annotated[
+    bool,
+    typer.Option(
+        "--names-in-report",
+        help="Show names of files and patients on report.html, which has none otherwise.",
+        rich_help_panel=MORE,
+    ),
+]
 
 
 @commands.command()
@@ -79,6 +87,23 @@ def measure(  # noqa: PLR0913, PLR0917 - a command line's options are its interf
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object per clip instead of a table.")
+    ] = False,
+    dicom: Annotated[
+        str | None,
+        typer.Option(
+            metavar="sr,seg,sc",
+            help="Also write DICOM results: report, outline (of stills), picture.",
+            rich_help_panel=MORE,
+        ),
+    ] = None,
+    names_in_report: NamesInReport = False,
+    json_logs: Annotated[
+        bool,
+        typer.Option(
+            "--json-logs",
+            help="Tell the progress as JSON, a line per event, on standard error.",
+            rich_help_panel=MORE,
+        ),
     ] = False,
     fresh: Annotated[
         bool,
@@ -137,19 +162,17 @@ def measure(  # noqa: PLR0913, PLR0917 - a command line's options are its interf
     _check_choice("--engine", engine, ("local", "dask"))
     if (engine == "dask") != (scheduler is not None):
         raise usage("--engine dask and --scheduler ADDRESS belong together.")
-    if shard and out is None:
-        raise usage("--shard needs --out: the parts are gathered there.")
+    for option, value in (("--shard", shard), ("--dicom", dicom)):
+        if value and out is None:
+            raise usage(f"{option} needs --out: that is where its results go.")
     if all(map(_is_nowhere, sources)):  # one of many is a row, not an end
         raise usage(f"there is no {', no '.join(map(str, sources))}.")
     user = None if spacing is None else user_calibration(spacing)
     key = _read_key(pseudonymise)
     part = _read_shard(shard)
 
-    from app.report import Progress, print_row
     from inference.clip import Settings
-    from inference.jobs import EngineError
-    from inference.run import OutputError, UnusableOutputError
-    from inference.run import measure as run_measure
+    from inference.run import Output
     from inference.shards import shard_folder
     from models.bundle import BundleError, load_bundle
     from models.runtime import DeviceError
@@ -166,41 +189,51 @@ def measure(  # noqa: PLR0913, PLR0917 - a command line's options are its interf
         all_frames=frames == "all",
         pseudonym_key=key,
     )
-    if out is not None and shard:
-        out = shard_folder(out, *part)
-    with Progress(sys.stderr) as progress:
+    output = None
+    if out is not None:
+        folder = shard_folder(out, *part) if shard else out
+        output = Output(folder, _read_kinds(dicom), names_in_report)
+    options = {
+        "sources": sources,
+        "bundle": model,
+        "engine": measures,
+        "settings": settings,
+        "output": output,
+        "shard": part,
+        "fresh": fresh,
+    }
+    run = _measure(options, as_json=as_json, json_logs=json_logs)
+    if not run.files and not shard:
+        raise usage(
+            f"no DICOM, PNG, JPEG or TIFF files in {', '.join(map(str, sources))} "
+            f"({run.skipped} other files looked at)."
+        )
+    raise _ended(run, output.folder if output else None, table=not as_json)
 
-        def on_clip(record: "ClipRecord") -> None:
-            progress.advance()
-            if as_json:
-                print_row(record)
 
+def _measure(options: dict[str, Any], *, as_json: bool, json_logs: bool) -> "Run":
+    """Measure, showing how far it is; raise what ends the command where it ends early."""
+    from app.progress import progress_on
+    from app.report import Rows
+    from inference.jobs import EngineError
+    from inference.run import OutputError, UnusableOutputError, measure
+
+    with progress_on(sys.stderr, json_logs=json_logs) as progress:
+        watcher = Rows(progress) if as_json else progress
         try:
-            run = run_measure(
-                sources,
-                model,
-                measures,
-                settings,
-                out=out,
-                shard=part,
-                fresh=fresh,
-                on_clip=on_clip,
-            )
+            run = measure(**options, watcher=watcher)
         except UnusableOutputError as error:
             raise usage(f"--out {error}") from None
         except (OutputError, EngineError) as error:
             raise end(f"{error} The run ended after {progress.done} clips.") from None
         except KeyboardInterrupt:
             kept = ""
-            if out and progress.done:
-                kept = f" Their rows are in {out}; the same command goes on from there."
+            if options["output"] and progress.done:
+                folder = options["output"].folder
+                kept = f" Their rows are in {folder}; the same command goes on from there."
             raise end(f"interrupted after {progress.done} clips.{kept}", INTERRUPTED) from None
-    if not run.files and not shard:
-        raise usage(
-            f"no DICOM, PNG, JPEG or TIFF files in {', '.join(map(str, sources))} "
-            f"({run.skipped} other files looked at)."
-        )
-    raise _ended(run, out, table=not as_json)
+        progress.end(complete=True, skipped=run.skipped)
+    return run
 
 
 def _ended(run: "Run", out: Path | None, *, table: bool) -> typer.Exit:
@@ -237,21 +270,38 @@ def _engine(model: "Bundle", device: str, workers: int | None, scheduler: str | 
 @commands.command()
 def gather(
     out: Annotated[Path, typer.Argument(help="The folder that the shards were measured into.")],
+    names_in_report: NamesInReport = False,
 ) -> None:
     """Make the tables of an archive that was measured with --shard 1/N to N/N.
 
     For instance:  [bold]endometer gather results/[/bold]
     """
-    from inference.run import OutputError, UnusableOutputError
+    from inference.run import Output, OutputError, UnusableOutputError
     from inference.shards import gather as gather_shards
 
     try:
-        run = gather_shards(out)
+        run = gather_shards(Output(out, names=names_in_report))
     except UnusableOutputError as error:
         raise usage(str(error)) from None
     except OutputError as error:
         raise end(str(error)) from None
     raise _ended(run, out, table=True)
+
+
+def _read_kinds(text: str | None) -> "frozenset[Kind]":
+    """Return the kinds of `--dicom sr,seg,sc`."""
+    from inference.dicom.maker import Kind, MissingExtraError, require_highdicom
+
+    if text is None:
+        return frozenset()
+    try:
+        kinds = frozenset(Kind(part.strip().lower()) for part in text.split(","))
+        require_highdicom()
+    except ValueError:
+        raise usage(f"--dicom {text!r} is no list of sr, seg and sc, such as sr,sc.") from None
+    except MissingExtraError as error:
+        raise usage(f"--dicom: {error}") from None
+    return kinds
 
 
 def _read_shard(text: str | None) -> tuple[int, int]:

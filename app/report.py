@@ -1,4 +1,4 @@
-"""What the terminal shows: progress, the table of results, the state of the installation."""
+"""What the terminal shows: the table of results, the state of the installation."""
 
 import json
 import os
@@ -7,17 +7,14 @@ import sys
 from collections.abc import Iterator
 from importlib import metadata, util
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import Any
 
 from rich.console import Console
-from rich.progress import Progress as Bar
-from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
 from inference.records import Call, ClipRecord, Status
-from inference.run import OutputError, Run, printable
+from inference.run import OutputError, Run, Watcher, printable
 from inference.words import in_words
 
 STYLES = {Call.THIN: "red", Call.NOT_THIN: "green", Call.INDETERMINATE: "yellow"}
@@ -45,40 +42,21 @@ class Screen(Console):
         _stop_printing()
 
 
-class Progress:
-    """A bar on a terminal, silence elsewhere. How many files there will be is not known."""
+class Rows:
+    """Prints every clip as a line of JSON, and lets another watcher hear of it first."""
 
-    def __init__(self, stream: TextIO) -> None:
-        """Show on `stream`, if it is a terminal. `done` counts the clips."""
-        self.done = 0
-        self._bar = Bar(
-            SpinnerColumn(),
-            TextColumn("{task.completed} clips"),
-            TimeElapsedColumn(),
-            console=Console(file=stream),
-            disable=not stream.isatty(),
-            transient=True,
-        )
-        self._task = self._bar.add_task("clips", total=None)
+    def __init__(self, watcher: Watcher) -> None:
+        """Print to standard output."""
+        self._watcher = watcher
 
-    def __enter__(self) -> Self:
-        """Start drawing."""
-        self._bar.start()
-        return self
+    def clip(self, record: ClipRecord) -> None:
+        """See Watcher. Raises OutputError."""
+        self._watcher.clip(record)
+        print_row(record)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Take the bar away."""
-        self._bar.stop()
-
-    def advance(self) -> None:
-        """Count one clip."""
-        self.done += 1
-        self._bar.advance(self._task)
+    def total(self, clips: int) -> None:
+        """See Watcher."""
+        self._watcher.total(clips)
 
 
 def print_row(record: ClipRecord) -> None:
@@ -133,6 +111,7 @@ def notes(run: Run) -> list[str]:
             f"archives passed over: {run.archives}. endometer reads zip only, and none "
             "in another; unpack them to measure what they hold."
         )
+    found += [f"no DICOM result of {n} clips: {why}" for why, n in run.dicom_notes.items()]
     if run.overlays_missing:
         found.append(f"overlays that could not be drawn: {run.overlays_missing}.")
     return found

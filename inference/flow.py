@@ -68,7 +68,7 @@ def _hidden(finding: Finding, flow: Mask) -> bool:
     away = ndimage.distance_transform_edt(~flow)
     length = float((away[at[:, 0], at[:, 1]] <= reach).mean())
     area = coverage(finding.outline, flow.shape)
-    chord = np.linspace(*finding.calipers, CHORD_POINTS)
+    chord = np.linspace(finding.calipers[0], finding.calipers[1], CHORD_POINTS)
     return bool(
         length > MOST_OF_LENGTH
         or area[flow].sum() > MOST_OF_AREA * area.sum()

@@ -7,11 +7,13 @@ from typing import Protocol
 
 from PIL import Image
 
-from imaging.clip import Clip
+from imaging.clip import Clip, ClipError
 from imaging.identity import ClipIdentity
+from imaging.scanner_report import ScannerReport, read_scanner_report
 from imaging.source import Source
 from inference.clip import MeasuredClip, Settings, measure_clip
-from inference.overlay import draw_overlay, neighbourhood, save_overlay
+from inference.dicom.maker import Kind, Maker
+from inference.overlay import draw_overlay, neighbourhood, overlay_name, save_overlay
 from inference.records import ClipRecord, Measurement
 from inference.tables import OutputError, replacing, writing
 from models.bundle import Bundle
@@ -38,8 +40,10 @@ class Job:
 class Outcome:
     """What became of a job.
 
-    `no_image` tells that the file is sound but holds no image, such as a report. `overlays` are
-    the names of the pictures that were drawn, `overlays_missing` counts those that could not be.
+    `no_image` tells that the file is sound but holds no image, and `report` what the sonographer
+    measured, if it is a scanner's report. `overlays` are the names of the pictures that were drawn,
+    `overlays_missing` counts those that could not be; `dicom` are the names of DICOM results, and
+    `notes` say why there are none.
     """
 
     job: Job
@@ -48,14 +52,30 @@ class Outcome:
     overlays: tuple[str, ...] = ()
     overlays_missing: int = 0
     no_image: bool = False
+    report: ScannerReport | None = None
+    dicom: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class DicomTask:
+    """Which DICOM results are made of every clip, who says that they made them, and where to."""
+
+    kinds: frozenset[Kind]
+    maker: Maker
+    folder: Path
 
 
 @dataclass(frozen=True)
 class Task:
-    """What is done with every file of a run: how it is measured, and where pictures go, if any."""
+    """What is done with every file of a run.
+
+    How it is measured, where pictures go, if any, and which DICOM results are made, if any.
+    """
 
     settings: Settings
     overlays: Path | None = None
+    dicom: DicomTask | None = None
 
 
 class Engine(Protocol):
@@ -80,17 +100,21 @@ class EngineError(Exception):
 
 
 def perform(job: Job, task: Task, bundle: Bundle, runtime: Runtime) -> Outcome:
-    """Measure a file and draw what was outlined. Raises OutputError alone."""
+    """Measure a file, draw what was outlined, make DICOM results. Raises OutputError alone."""
     clip = measure_clip(job.source, bundle, runtime, task.settings, digest=job.sha256)
     record = replace(clip.record, file=job.file, sha256=job.sha256, identity=job.identity)
+    if clip.no_image and not job.named:
+        return Outcome(job, record, no_image=True, report=_scanner_report(job.source))
     drawn = _draw(job, clip, task.overlays) if task.overlays else {}
+    made, notes = _make_dicom(job, clip, task.dicom) if task.dicom else ((), ())
     return Outcome(
         job,
         replace(record, overlay=drawn.get(record.best.frame)),
         clip.frames,
         overlays=tuple(drawn.values()),
         overlays_missing=len(clip.findings) - len(drawn) if task.overlays else 0,
-        no_image=clip.no_image and not job.named,
+        dicom=made,
+        notes=notes,
     )
 
 
@@ -98,11 +122,6 @@ def lost(job: Job, message: str, bundle: Bundle, device: str) -> Outcome:
     """Return the outcome of a job whose worker died of it."""
     record = ClipRecord.failed(job.file, message, bundle.name, device)
     return Outcome(job, replace(record, sha256=job.sha256, identity=job.identity))
-
-
-def overlay_name(image: str, frame: int) -> str:
-    """Return the name of an overlay: the first 12 digits of the image's key, and the frame."""
-    return f"{image[:12]}-frame{frame:04d}.png"
 
 
 def _draw(job: Job, clip: MeasuredClip, folder: Path) -> dict[int | None, str]:
@@ -134,3 +153,44 @@ def _picture(source: Source, clip: MeasuredClip, number: int) -> Image.Image:
     finding = clip.findings[number]
     shown = clip.sector if clip.in_region else neighbourhood(clip.sector, finding)
     return draw_overlay(luma, shown, row, finding)
+
+
+def _make_dicom(
+    job: Job, clip: MeasuredClip, task: DicomTask
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Write the DICOM results of a clip; return their names, and why others are not there.
+
+    Raises OutputError.
+    """
+    from inference.dicom.results import dicom_results, result_name
+
+    names = []
+    try:
+        picture, header = None, None
+        if clip.record.best.frame in clip.findings:
+            picture = _picture(job.source, clip, clip.record.best.frame)
+        with Clip.open(job.source) as opened:
+            header = opened.header
+        found = dicom_results(task.kinds, header, clip, picture, task.maker)
+        for kind, made in found.objects.items():
+            target = task.folder / result_name(job.image, kind)
+            with writing(target), replacing(target) as temporary:
+                made.save_as(temporary, enforce_file_format=True)
+            names.append(target.name)
+    except OutputError:
+        raise
+    except ClipError:
+        return (), ()  # its row says what is wrong with it
+    except Exception as error:  # noqa: BLE001 - a result costs neither the row nor the batch
+        return tuple(names), (f"A DICOM result could not be made ({type(error).__name__}).",)
+    return tuple(names), found.notes
+
+
+def _scanner_report(source: Source) -> ScannerReport | None:
+    """Read what a sonographer measured, if a file without an image says so."""
+    try:
+        with source.open() as file:
+            found = read_scanner_report(file)
+    except ClipError:
+        return None
+    return found if found.values else None

@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from imaging.identity import ClipIdentity
+from imaging.scanner_report import ScannerValue, Standing, sonographer_mm
 from inference.jobs import Outcome
 from inference.records import ClipRecord, Status, Value, frame_row
 from inference.tables import OutputError, UnusableOutputError, printable
@@ -36,9 +37,10 @@ CREATE TABLE files (
 ) WITHOUT ROWID;
 CREATE INDEX files_by_image ON files (image, file);
 CREATE TABLE results (
-  image TEXT PRIMARY KEY, row TEXT, frames BLOB, overlays TEXT NOT NULL, missing INTEGER NOT NULL,
-  failed INTEGER NOT NULL, run INTEGER NOT NULL
+  image TEXT PRIMARY KEY, row TEXT, frames BLOB, files TEXT NOT NULL, missing INTEGER NOT NULL,
+  notes TEXT NOT NULL, study TEXT, report TEXT, failed INTEGER NOT NULL, run INTEGER NOT NULL
 ) WITHOUT ROWID;
+CREATE INDEX reports ON results (study) WHERE study IS NOT NULL;
 CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 # Files that have a row, with the first file by name that holds the same image.
@@ -118,24 +120,31 @@ class Ledger:
                 "free space, then run the same command again: it goes on from here."
             ) from error
 
-    def begin(self, context: str, who: str, *, fresh: bool = False) -> None:
+    def began(self, context: str) -> str | None:
+        """Return when the first run of this context began, None if the results are of another."""
+        about = self._about()
+        return about.get("began") if about.get("context") == context else None
+
+    def begin(self, context: str, who: str, *, at: str = "", fresh: bool = False) -> None:
         """Start a run, once it has a first file: one that finds nothing leaves all as it was.
 
         `context` is a digest of all that decides a result, `who` of what decides how identities
         are kept. Results of another context are dropped, all with `fresh`, and failures, which are
-        tried again.
+        tried again. `at` is the present time.
         """
         about = self._about()
         self._run = int(about.get("run", 0)) + 1
         with self._writing() as base:
             base.execute("BEGIN")
-            if fresh or about.get("context") != context:
+            again = fresh or about.get("context") != context
+            if again:
                 base.execute("DELETE FROM results")
             else:
                 base.execute("DELETE FROM results WHERE failed")
             if fresh or about.get("who") != who:
                 base.execute("DELETE FROM files")
-            now = {"context": context, "who": who, "run": str(self._run)}
+            began = {} if again or "began" not in about else {"began": about["began"]}
+            now = {"began": at, "context": context, "who": who, "run": str(self._run)} | began
             base.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", now.items())
             base.execute("COMMIT")
 
@@ -185,19 +194,22 @@ class Ledger:
         """Keep the result of an image; whose it is stands with its files."""
         record = replace(outcome.record, file="", sha256=None, identity=None)
         frames = _json([frame_row(record, row) for row in outcome.frames])
+        report = outcome.report
+        values = {
+            "image": outcome.job.image,
+            "row": None if outcome.no_image else _json(record.row()),
+            "frames": zlib.compress(frames.encode()),
+            "files": _json([*outcome.overlays, *outcome.dicom]),
+            "missing": outcome.overlays_missing,
+            "notes": _json(outcome.notes),
+            "study": report and report.study_instance_uid,
+            "report": report and _json([asdict(value) for value in report.values]),
+            "failed": record.best.status is Status.FAILED,
+            "run": self._run,
+        }
+        names, marks = ", ".join(values), ", ".join(f":{name}" for name in values)
         with self._writing() as base:
-            base.execute(
-                "INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (
-                    outcome.job.image,
-                    None if outcome.no_image else _json(record.row()),
-                    zlib.compress(frames.encode()),
-                    _json(outcome.overlays),
-                    outcome.overlays_missing,
-                    record.best.status is Status.FAILED,
-                    self._run,
-                ),
-            )
+            base.execute(f"INSERT OR REPLACE INTO results ({names}) VALUES ({marks})", values)
 
     def record(self, file: str) -> ClipRecord | None:
         """Return a listed file's record; None while it is not measured, and if it is no image."""
@@ -227,7 +239,9 @@ class Ledger:
                 for table in ("files", "results", "about"):
                     base.execute(f"DELETE FROM {table}")  # noqa: S608 - a name from this line
                 base.executemany("INSERT INTO about VALUES (?, ?)", about.items())
-            elif {**about, "run": ""} != {**self._about(), "run": ""}:
+            elif (
+                about["context"] != self._about()["context"] or about["who"] != self._about()["who"]
+            ):
                 raise UnusableOutputError(
                     f"{printable(str(path))} was measured with another model, version or settings "
                     "than the first shard. Measure it again with the same."
@@ -242,8 +256,26 @@ class Ledger:
         return dict(self._select("SELECT name, value FROM about"))
 
     def rows(self) -> Iterator[dict[str, Value]]:
-        """Yield the rows of `measurements`, sorted by file, one at a time."""
-        return map(_row, self._select(f"{_ROWS} ORDER BY files.file"))
+        """Yield the rows of `measurements`, sorted by file, one at a time.
+
+        Where no calipers were seen in the picture, `sonographer_mm` is what a scanner's report of
+        the same study says.
+        """
+        for found in self._select(f"{_ROWS} ORDER BY files.file"):
+            row = _row(found)
+            if row["sonographer_mm"] is None and row["study_instance_uid"] is not None:
+                values = self._reported(str(row["study_instance_uid"]))
+                uid = row["sop_instance_uid"]
+                row["sonographer_mm"] = sonographer_mm(values, None if uid is None else str(uid))
+            yield row
+
+    def _reported(self, study: str) -> list[ScannerValue]:
+        query = "SELECT report FROM results WHERE study = ? ORDER BY image"
+        return [
+            ScannerValue(**value | {"standing": Standing(value["standing"])})
+            for (report,) in self._select(query, study)
+            for value in json.loads(report)
+        ]
 
     def frame_rows(self) -> Iterator[dict[str, Value]]:
         """Yield the rows of `frames`, sorted by file and frame, one at a time."""
@@ -251,12 +283,17 @@ class Ledger:
             for row in json.loads(zlib.decompress(frames)) if frames else ():
                 yield row | {"file": file, "sha256": sha256}
 
-    def has_overlay(self, name: str) -> bool:
-        """Tell whether a picture, named as by overlay_name, belongs to a result."""
+    def has_file(self, name: str) -> bool:
+        """Tell whether an overlay or a DICOM result of that name belongs to a result."""
         image = name.partition("-")[0]
-        query = "SELECT overlays FROM results WHERE image >= ? AND image < ?"
+        query = "SELECT files FROM results WHERE image >= ? AND image < ?"
         found = self._select(query, image, image + "g")  # "g" comes after the last digit, f
         return any(name in json.loads(names) for (names,) in found)
+
+    def notes(self) -> dict[str, int]:
+        """Return why there are no DICOM results, and of how many images."""
+        query = "SELECT value, COUNT(*) FROM results, json_each(notes) GROUP BY value"
+        return dict(self._select(query))
 
     def overlays_missing(self) -> int:
         """Return how many overlays could not be drawn."""

@@ -22,6 +22,9 @@ CAPTION = {Call.THIN: (255, 150, 110), Call.NOT_THIN: (140, 225, 150)}
 WIDTH_PX = 720
 LONGEST_PX = 3000
 MARGIN_PX = 12
+LINE_PX = 26
+# Height of the two lines of text below the picture.
+CAPTION_PX = 2 * MARGIN_PX + 2 * LINE_PX
 
 
 def draw_overlay(
@@ -47,7 +50,7 @@ def draw_overlay(
     size = (max(1, round(shown.width * scale[1])), max(1, round(shown.height * scale[0])))
     font = ImageFont.load_default(size=20)
     lines = [line.replace("–", "-") for line in _caption(row)]  # the font has no en dash
-    canvas = Image.new("RGB", (size[0], size[1] + 2 * MARGIN_PX + 26 * len(lines)))
+    canvas = Image.new("RGB", (size[0], size[1] + CAPTION_PX))
     canvas.paste(shown.resize(size, Image.Resampling.BICUBIC).convert("RGB"))
     draw = ImageDraw.Draw(canvas)
 
@@ -65,7 +68,7 @@ def draw_overlay(
             draw.line([(x, y - 8), (x, y + 8)], fill=CALIPER, width=2)
     colour = CAPTION.get(row.call, (235, 235, 235)) if row.call else (235, 235, 235)
     for i, line in enumerate(lines):
-        at = (MARGIN_PX, size[1] + MARGIN_PX + 26 * i)
+        at = (MARGIN_PX, size[1] + MARGIN_PX + LINE_PX * i)
         draw.text(at, line, fill=colour if i == 0 else (170, 170, 170), font=font)
     return canvas
 
@@ -82,13 +85,18 @@ def neighbourhood(sector: NDArray[np.bool_], finding: Finding) -> NDArray[np.boo
     return near & sector
 
 
-def _caption(row: Measurement) -> list[str]:
+def _caption(row: Measurement) -> tuple[str, str]:
     if row.status is Status.MEASURED and row.thickness_mm is not None:
         frame = f"frame {row.frame}, quality {row.quality:.2f}, scale from {row.calibration}"
-        return [in_words(row), frame]
-    return [in_words(row), f"frame {row.frame or 1}"]
+        return in_words(row), frame
+    return in_words(row), f"frame {row.frame or 1}"
 
 
 def save_overlay(picture: Image.Image, path: Path) -> None:
     """Write a PNG without any metadata."""
     picture.save(path, "PNG", optimize=False)
+
+
+def overlay_name(image: str, frame: int) -> str:
+    """Return the name of an overlay: the first 12 digits of the image's key, and the frame."""
+    return f"{image[:12]}-frame{frame:04d}.png"

@@ -11,10 +11,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
 from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from data.discover import OVERLAYS, Found, Searched, Skipped, discover
 from imaging.clip import ClipError
@@ -22,7 +23,8 @@ from imaging.fingerprint import fingerprint
 from imaging.identity import ClipIdentity
 from imaging.source import Source
 from inference.clip import Settings
-from inference.jobs import Engine, Job, Outcome, Task, overlay_name
+from inference.dicom.maker import Kind, Maker
+from inference.jobs import DicomTask, Engine, Job, Outcome, Task
 from inference.ledger import LEDGER, Entry, Ledger
 from inference.records import CLIP_COLUMNS, FRAME_COLUMNS, ClipRecord
 from inference.tables import (
@@ -39,10 +41,11 @@ from models.bundle import Bundle
 
 __all__ = [
     "OutputError",
+    "Output",
     "Run",
     "UnusableOutputError",
+    "Watcher",
     "measure",
-    "overlay_name",
     "printable",
     "write_tables",
 ]
@@ -50,7 +53,12 @@ __all__ = [
 VERSIONED = ("endometer", "pydicom", "SimpleITK", "scikit-image", "numpy", "scipy", "openvino")
 # Records that a run gives back; the tables have all.
 SHOWN = 50
-_OVERLAY_NAME = re.compile(r"[0-9a-f]{12}-frame\d{4,}\.png")
+DICOM = "dicom"
+# What a run writes into its folders, and takes away when it belongs to no row any more.
+_OWN_NAMES = {
+    OVERLAYS: re.compile(r"[0-9a-f]{12}-frame\d{4,}\.png"),
+    DICOM: re.compile(r"[0-9a-f]{12}-(sr|seg|sc)\.dcm"),
+}
 
 
 @dataclass
@@ -60,8 +68,8 @@ class Run:
     `records` are the first SHOWN rows of the table, sorted by file; the counts are of all rows.
     `resumed` of them were measured by an earlier run. `skipped` counts files that are no images;
     `archives` are those of them that might hold some. `empty_sources` are named folders without
-    anything to measure, `overlays_missing` pictures that could not be drawn. `complete` tells that
-    the run came to its end.
+    anything to measure, `overlays_missing` pictures that could not be drawn, `dicom_notes` say of
+    how many images why there are no DICOM results. `complete` tells that the run came to its end.
     """
 
     records: list[ClipRecord] = field(default_factory=list)
@@ -75,6 +83,7 @@ class Run:
     archives: int = 0
     empty_sources: list[str] = field(default_factory=list)
     overlays_missing: int = 0
+    dicom_notes: dict[str, int] = field(default_factory=dict)
     complete: bool = False
     seconds: float = 0.0
 
@@ -98,6 +107,7 @@ class Run:
         self.skipped += sum(ledger.without_image().values())
         self.overlays_missing = ledger.overlays_missing()
         self.resumed = ledger.resumed()
+        self.dicom_notes = ledger.notes()
 
     def summary(self) -> dict[str, Any]:
         """Return the part of `run.json` that tells what came of the run."""
@@ -109,11 +119,33 @@ class Run:
             "archives": self.archives,
             "empty_sources": self.empty_sources,
             "overlays_missing": self.overlays_missing,
+            "dicom_notes": self.dicom_notes,
             "status": dict(sorted(self.status.items())),
             "reason": dict(sorted(self.reason.items())),
             "call": dict(sorted(self.call.items())),
         }
         return {"counts": counts, "complete": self.complete, "seconds": round(self.seconds, 3)}
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where results go, and what there is beside the tables."""
+
+    folder: Path
+    dicom: frozenset[Kind] = frozenset()
+    """DICOM results of every clip."""
+    names: bool = False
+    """Whether `report.html` shows names of files and patients."""
+
+
+class Watcher(Protocol):
+    """Hears how far a run is."""
+
+    def clip(self, record: ClipRecord) -> None:
+        """Hear of a clip, in no particular order."""
+
+    def total(self, clips: int) -> None:
+        """Hear how many clips there are, once everything has been searched."""
 
 
 def measure(  # noqa: PLR0913 - what a run is made of
@@ -122,34 +154,43 @@ def measure(  # noqa: PLR0913 - what a run is made of
     engine: Engine,
     settings: Settings | None = None,
     *,
-    out: Path | None = None,
+    output: Output | None = None,
     shard: tuple[int, int] = (1, 1),
     fresh: bool = False,
-    on_clip: Callable[[ClipRecord], None] | None = None,
+    watcher: Watcher | None = None,
 ) -> Run:
     """Measure files and folders.
 
-    With `out`, a ledger, tables, `run.json` and overlays are written there. What the ledger holds
-    already, measured from the same content with the same model and settings, is not measured
-    again, unless `fresh`. `on_clip` is called for every clip, in no particular order. `shard`
-    (i, n) measures the i-th of n parts of the files. When the run ends early, for instance because
-    the user interrupts it, what was measured is written all the same, and `run.json` says that it
-    is not complete.
-    Raises UnusableOutputError, before anything is measured, or OutputError if `out` cannot be
-    written, EngineError, and whatever `on_clip` raises.
+    With `output`, a ledger, tables, `run.json`, `report.html`, overlays and DICOM results are
+    written there. What the ledger holds already, measured from the same content with the same model
+    and settings, is not measured again, unless `fresh`. `shard` (i, n) measures the i-th of n parts
+    of the files. When the run ends early, for instance because the user interrupts it, what was
+    measured is written all the same, and `run.json` says that it is not complete. Raises
+    UnusableOutputError, before anything is measured, or OutputError if the folder cannot be written,
+    EngineError, and whatever `watcher` raises.
     """
     settings = settings or Settings()
-    overlays = None if out is None else out / OVERLAYS
-    for folder in (out, overlays):
-        if folder is not None:
-            make_folder(folder)
+    kinds = output.dicom if output else frozenset()
+    context = _context(bundle, engine, settings, kinds)
+    out = output.folder if output else None
     started = time.monotonic()
+    if out is not None:
+        for name in ("", OVERLAYS, DICOM) if kinds else ("", OVERLAYS):
+            make_folder(out / name)
     with Ledger(out / LEDGER if out else None) as ledger:
-        session = _Session(ledger, bundle, engine.device, settings, shard, fresh, on_clip)
+        now = datetime.now().replace(microsecond=0)  # noqa: DTZ005 - as scanners state it
+        began = None if fresh else ledger.began(context)
+        session = _Session(
+            ledger, bundle, engine.device, settings, shard, watcher, (context, now, fresh)
+        )
+        task = Task(settings, out / OVERLAYS if out else None)
+        if out is not None and kinds:
+            maker = Maker.of(bundle, datetime.fromisoformat(began) if began else now)
+            task = replace(task, dicom=DicomTask(kinds, maker, out / DICOM))
         run = session.run
         try:
             jobs = session.jobs(discover(sources, leave_out=out))
-            for outcome in engine.run(jobs, Task(settings, overlays)):
+            for outcome in engine.run(jobs, task):
                 session.keep(outcome)
             session.tell_copies()
             if ledger.begun:
@@ -158,15 +199,16 @@ def measure(  # noqa: PLR0913 - what a run is made of
         finally:
             session.sum_up()
             run.seconds = time.monotonic() - started
-            if out is not None and ledger.begun:
-                write_tables(ledger, out, _about(bundle, engine, settings) | run.summary())
+            if output is not None and ledger.begun:
+                write_tables(ledger, output, _about(bundle, engine, settings) | run.summary())
     return run
 
 
-def _context(bundle: Bundle, device: str, settings: Settings) -> str:
+def _context(bundle: Bundle, engine: Engine, settings: Settings, kinds: frozenset[Kind]) -> str:
     """Return a digest of all that decides a result beside the file."""
     decides = asdict(replace(settings, pseudonym_key=None))
-    parts = [metadata.version("endometer"), bundle.sha256, device, decides]
+    version = metadata.version("endometer")
+    parts = [version, bundle.sha256, engine.device, decides, sorted(kinds)]
     return sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
@@ -185,9 +227,11 @@ class _Session:
     device: str
     settings: Settings
     shard: tuple[int, int]
-    fresh: bool
-    on_clip: Callable[[ClipRecord], None] | None
+    watcher: Watcher | None
+    start: tuple[str, datetime, bool]
+    """Context, time, and whether to begin anew; see Ledger.begin."""
     run: Run = field(default_factory=Run)
+    listed: int = 0
     searched: list[Searched] = field(default_factory=list)
     copies: list[str] = field(default_factory=list)
     """Files whose image is being measured for another file."""
@@ -204,12 +248,15 @@ class _Session:
                 self.run.archives += item.archive
             elif _in_shard(item.source.name, self.shard):
                 self._begin()
+                self.listed += 1
                 yield from self._job(item)
+        if self.watcher:
+            self.watcher.total(self.listed)
 
     def _begin(self) -> None:
         if not self.ledger.begun:
-            context = _context(self.bundle, self.device, self.settings)
-            self.ledger.begin(context, _who(self.settings), fresh=self.fresh)
+            context, now, fresh = self.start
+            self.ledger.begin(context, _who(self.settings), at=now.isoformat(), fresh=fresh)
 
     def _job(self, found: Found) -> Iterator[Job]:
         file, place = printable(found.source.name), len(self.searched)
@@ -255,8 +302,8 @@ class _Session:
         self.copies.clear()
 
     def _tell(self, record: ClipRecord) -> None:
-        if self.on_clip:
-            self.on_clip(record)
+        if self.watcher:
+            self.watcher.clip(record)
 
     def sum_up(self) -> None:
         """Count all rows, and what no row tells."""
@@ -276,17 +323,26 @@ def _in_shard(name: str, shard: tuple[int, int]) -> bool:
     return int.from_bytes(digest[:8]) % parts == part - 1
 
 
-def write_tables(ledger: Ledger, out: Path, summary: dict[str, Any]) -> None:
-    """Write the tables and `run.json` of design section 7, and take away overlays of no row.
+def write_tables(ledger: Ledger, output: Output, summary: dict[str, Any]) -> None:
+    """Write the tables, `run.json` and `report.html`, and take away files that belong to no row.
 
     One that cannot be written does not keep the others from it; raises the first OutputError.
     """
+    out = output.folder
+
+    def report(path: Path) -> None:
+        from inference.report.write import write_report
+
+        write_report(path, ledger.rows(), summary, out / OVERLAYS, names=output.names)
+
     files: dict[str, Callable[[Path], None]] = {
         "measurements.csv": lambda path: write_csv(path, CLIP_COLUMNS, ledger.rows()),
         "measurements.parquet": lambda path: write_parquet(path, CLIP_COLUMNS, ledger.rows()),
         "frames.parquet": lambda path: write_parquet(path, FRAME_COLUMNS, ledger.frame_rows()),
         "run.json": lambda path: write_json(path, summary),
         OVERLAYS: lambda path: _clear(path, ledger),
+        DICOM: lambda path: _clear(path, ledger),
+        "report.html": report,
     }
     failures = []
     for name, write in files.items():
@@ -300,10 +356,13 @@ def write_tables(ledger: Ledger, out: Path, summary: dict[str, Any]) -> None:
 
 
 def _clear(folder: Path, ledger: Ledger) -> None:
-    """Take away the overlays that belong to no row, and nothing else."""
+    """Take away the overlays or DICOM results that belong to no row, and nothing else."""
+    if not folder.is_dir():
+        return
     with os.scandir(folder) as entries:
         for entry in entries:
-            if _OVERLAY_NAME.fullmatch(entry.name) and not ledger.has_overlay(entry.name):
+            own = _OWN_NAMES[folder.name].fullmatch(entry.name)
+            if own and not ledger.has_file(entry.name):
                 Path(entry.path).unlink()
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from data.discover import OVERLAYS
 from inference.ledger import LEDGER, Ledger
-from inference.run import Run, write_tables
+from inference.run import DICOM, Output, Run, write_tables
 from inference.tables import UnusableOutputError, printable, replacing, writing
 
 SHARDS = "shards"
@@ -25,12 +25,13 @@ def shard_folder(out: Path, part: int, parts: int) -> Path:
     return out / SHARDS / f"{part}-of-{parts}"
 
 
-def gather(out: Path) -> Run:
-    """Make the tables of `out` from those of its shards.
+def gather(output: Output) -> Run:
+    """Make the tables of a folder from those of its shards.
 
     Raises UnusableOutputError if a shard is missing, has not come to its end, or was measured with
     another model or other settings; OutputError if the tables cannot be written.
     """
+    out = output.folder
     folders = _folders(out / SHARDS)
     summaries = [_summary(folder) for folder in folders]
     run = Run(complete=True, seconds=sum(summary["seconds"] for summary in summaries))
@@ -42,17 +43,20 @@ def gather(out: Path) -> Run:
         run.archives, run.empty_sources = counts["archives"], counts["empty_sources"]
         run.add(ledger)
         for folder in folders:
-            _link_overlays(folder / OVERLAYS, out / OVERLAYS)
+            for name in (OVERLAYS, DICOM):
+                _link_files(folder / name, out / name)
         about = {name: summaries[0][name] for name in ("versions", "bundle", "settings")}
-        write_tables(ledger, out, about | run.summary() | {"shards": len(folders)})
+        write_tables(ledger, output, about | run.summary() | {"shards": len(folders)})
     return run
 
 
-def _link_overlays(folder: Path, to: Path) -> None:
-    """Show a shard's overlays in the whole, without a copy where the file system can.
+def _link_files(folder: Path, to: Path) -> None:
+    """Show a shard's files in the whole, without a copy where the file system can.
 
     Raises OutputError.
     """
+    if not folder.is_dir():
+        return
     with writing(to):
         to.mkdir(exist_ok=True)
         for path in folder.iterdir():

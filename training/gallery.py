@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from data.cases import Case, CasesError
 from imaging.reasons import Reason
 from inference.records import Status
+from inference.report.page import render
+from inference.report.plot import Plot, bland_altman
 from inference.words import REASONS
 from models.bundle import Bundle
 from models.runtime import Runtime
@@ -18,8 +20,6 @@ from training.evaluate import measure_case
 from training.pictures import (
     FOUND_COLOUR,
     TRUE_COLOUR,
-    Plot,
-    bland_altman,
     case_picture,
     risk_over_share,
 )
@@ -83,11 +83,8 @@ def in_words(result: Result) -> str:
 
 def page(evaluation: "Evaluation", cases: list[Case], bundle: Bundle, runtime: Runtime) -> str:
     """Return the page. `cases` are those of the results, in order; the worst are measured again."""
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    return template.render(
+    return render(
+        TEMPLATE,
         bundle=evaluation.bundle,
         sha256=evaluation.sha256,
         rows=summary_rows(evaluation),

@@ -1,4 +1,4 @@
-"""Pictures of an evaluation: a frame with the true and the found outline; Bland and Altman's plot.
+"""Pictures of an evaluation: a frame with the true and the found outline; error over share.
 
 Names are often burned in around the picture, so only the neighbourhood of the outlines is shown,
 and of that only what lies inside the sector.
@@ -6,9 +6,7 @@ and of that only what lies inside the sector.
 
 import base64
 import io
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +15,7 @@ from PIL import Image, ImageDraw
 from data.cases import Case, CasesError
 from imaging.clip import Clip, ClipError
 from inference.clip import MeasuredClip
+from inference.report.plot import Dot, Line, Plot, round_step
 
 TRUE_COLOUR, FOUND_COLOUR = (80, 230, 120), (255, 150, 60)
 PANEL_PX, TALLEST_PX, GAP_PX = 400, 480, 6
@@ -110,81 +109,6 @@ def _contours(mask: NDArray[np.uint8]) -> list[Points]:
     return [line - 1.0 for line in find_contours(np.pad(mask > 0, 1).astype(float), 0.5)]
 
 
-@dataclass(frozen=True)
-class Dot:
-    """A point in the plot, in plot units, and the case that it stands for if it stands for one."""
-
-    case: int | None
-    x: float
-    y: float
-
-
-@dataclass(frozen=True)
-class Line:
-    """A horizontal line in the plot, with the band of its confidence interval if there is one."""
-
-    y: float
-    words: str
-    band: tuple[float, float] | None
-
-
-@dataclass(frozen=True)
-class Plot:
-    """A plot ready to be drawn as SVG."""
-
-    width: float
-    height: float
-    dots: tuple[Dot, ...]
-    lines: tuple[Line, ...]
-    x_ticks: tuple[tuple[float, str], ...]
-    y_ticks: tuple[tuple[float, str], ...]
-
-
-def bland_altman(
-    pairs: Sequence[tuple[int, float, float]],
-    lines: Sequence[tuple[str, float, float | None, float | None]],
-) -> Plot | None:
-    """Lay out the difference over the mean of (case, true mm, measured mm); None of no pairs.
-
-    Bland and Altman, Lancet 1986, 307; over the mean, not over the truth (Lancet 1995, 1085).
-
-    `lines` are (words, mm, lower and upper end of its interval).
-    """
-    if not pairs:
-        return None
-    width, height = 640.0, 340.0
-    means = [(true + found) / 2 for _, true, found in pairs]
-    gaps = [found - true for _, true, found in pairs]
-    x_step, most = _step(max(means)), max(means) * 1.05
-    highest = max(*map(abs, gaps), *(abs(mm) for _, mm, _, _ in lines), 1.0) * 1.1
-    y_step = _step(highest)
-
-    def x(mm: float) -> float:
-        return round(width * mm / most, 1)
-
-    def y(mm: float) -> float:
-        return round(height / 2 * (1 - min(1.0, max(-1.0, mm / highest))), 1)
-
-    steps = math.floor(highest / y_step)
-    return Plot(
-        width,
-        height,
-        tuple(
-            Dot(case, x(mean), y(gap))
-            for (case, _, _), mean, gap in zip(pairs, means, gaps, strict=True)
-        ),
-        tuple(
-            Line(y(mm), words, None if low is None or high is None else (y(high), y(low)))
-            for words, mm, low, high in lines
-        ),
-        tuple((x(i * x_step), f"{i * x_step:g}") for i in range(int(most / x_step) + 1)),
-        tuple(
-            (y(i * y_step), f"{i * y_step:+g}".replace("-", "−").replace("+0", "0"))
-            for i in range(-steps, steps + 1)
-        ),
-    )
-
-
 def risk_over_share(points: Sequence[tuple[float, float]], all_mm: float) -> Plot:
     """Lay out mean absolute error (mm) over the share (0 to 1) of the measured that is kept.
 
@@ -192,7 +116,7 @@ def risk_over_share(points: Sequence[tuple[float, float]], all_mm: float) -> Plo
     """
     width, height = 640.0, 240.0
     highest = max(*(mm for _, mm in points), all_mm, 0.1) * 1.15
-    step = _step(highest)
+    step = round_step(highest)
 
     def y(mm: float) -> float:
         return round(height * (1 - mm / highest), 1)
@@ -205,9 +129,3 @@ def risk_over_share(points: Sequence[tuple[float, float]], all_mm: float) -> Plo
         tuple((round(width * i / 5, 1), f"{20 * i} %") for i in range(6)),
         tuple((y(i * step), f"{i * step:g}") for i in range(int(highest / step) + 1)),
     )
-
-
-def _step(most: float) -> float:
-    """Return a round distance of ticks: 1, 2 or 5 times a power of ten, four to ten of them."""
-    power = 10.0 ** math.floor(math.log10(max(most, 1e-6) / 4))
-    return next(power * factor for factor in (1, 2, 5, 10) if most / (power * factor) <= 8)

@@ -77,6 +77,6 @@ def _made(
     return capture(source, best.frame, picture, maker)
 
 
-def result_name(sha256: str, kind: Kind) -> str:
-    """Return the file name of a result: the first 12 digits of the clip's sha256, and the kind."""
-    return f"{sha256[:12]}-{kind}.dcm"
+def result_name(image: str, kind: Kind) -> str:
+    """Return the file name of a result: the first 12 digits of the image's key, and the kind."""
+    return f"{image[:12]}-{kind}.dcm"

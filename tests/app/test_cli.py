@@ -211,7 +211,7 @@ def test_an_out_folder_without_permission(clip, tmp_path):
 )
 def test_a_run_that_ends_early_says_why(clip, monkeypatch, error, status, says):
     def end(*_, on_clip, **__):
-        on_clip(None)
+        on_clip(ClipRecord.failed("a.dcm", None, "b", "cpu"))
         raise error
 
     monkeypatch.setattr("inference.run.measure", end)
