@@ -14,8 +14,8 @@ from imaging.reasons import Reason
 from inference import jobs
 from inference.clip import MeasuredClip
 from inference.engines import Serial
-from inference.records import ClipRecord, Measurement, Status
-from inference.run import measure
+from inference.records import Call, ClipRecord, Measurement, Status
+from inference.run import Output, measure
 
 BUNDLE = SimpleNamespace(name="none", sha256="0" * 64)
 RUNTIME = SimpleNamespace(device="cpu")
@@ -34,7 +34,17 @@ def measure_clip(log, source, bundle, runtime, settings, digest):
     if number % 5 == 0:
         best = Measurement(None, Status.NOT_MEASURABLE, reason=Reason.NO_ENDOMETRIUM)
         return MeasuredClip(replace(blank, best=best), (best,), {}, None)
-    best = Measurement(1, Status.MEASURED, thickness_mm=number / 7000)
+    mm = number / 7000
+    best = Measurement(
+        1,
+        Status.MEASURED,
+        thickness_mm=mm,
+        lower_mm=mm - 1,
+        upper_mm=mm + 1,
+        threshold_mm=6.0,
+        call=Call.INDETERMINATE,
+        quality=0.9,
+    )
     record = replace(blank, best=best, frames=1, frames_measured=1)
     return MeasuredClip(record, (best,), {1: object()}, np.ones((8, 8), bool), in_region=True)
 
@@ -43,4 +53,4 @@ def run(clips: str, out: str, log: str) -> None:
     """Measure a folder; what was measured is written to `log`, a line per file."""
     jobs.measure_clip = partial(measure_clip, Path(log))
     jobs._picture = lambda *_: Image.new("RGB", (8, 8))
-    measure([Path(clips)], BUNDLE, Serial(BUNDLE, RUNTIME), out=Path(out))
+    measure([Path(clips)], BUNDLE, Serial(BUNDLE, RUNTIME), output=Output(Path(out)))

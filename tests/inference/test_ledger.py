@@ -54,7 +54,7 @@ def test_what_is_kept_is_there_after_a_kill(path):
         assert row["patient_id"] == "p" and row["sha256"] == "sha-of-a"
         (frame,) = after.frame_rows()
         assert frame["frame"] == 1 and frame["file"] == "one.dcm"
-        assert after.has_overlay("a-frame0001.png") and not after.has_overlay("a-frame0002.png")
+        assert after.has_file("a-frame0001.png") and not after.has_file("a-frame0002.png")
     ledger.close()
 
 

@@ -18,6 +18,7 @@ from inference.clip import Settings, measure_clip
 from inference.engines import Serial
 from inference.overlay import neighbourhood
 from inference.records import CLIP_COLUMNS, FRAME_COLUMNS, Call, Status
+from inference.run import Output
 from inference.run import measure as run_measure
 from models.bundle import load_bundle
 from models.runtime import OpenVinoRuntime
@@ -49,8 +50,9 @@ def still(tmp_path, phantom):
     return path
 
 
-def measure(sources, bundle, runtime, *settings, **options):
-    return run_measure(sources, bundle, Serial(bundle, runtime), *settings, **options)
+def measure(sources, bundle, runtime, *settings, out=None):
+    output = Output(out) if out else None
+    return run_measure(sources, bundle, Serial(bundle, runtime), *settings, output=output)
 
 
 def edit(path: Path, change, name="edited.dcm") -> Path:
@@ -410,6 +412,7 @@ def test_what_a_run_leaves(still, bundle, runtime, tmp_path):
         "measurements.csv",
         "measurements.parquet",
         "overlays",
+        "report.html",
         "run.json",
     ]
 

@@ -43,6 +43,7 @@ def row(n=1, **values):
         "threshold_mm": 6.0,
         "quality": 0.95,
         "calibration": "ultrasound_region",
+        "overlay": overlay_name(f"{n:012x}", 1),
         **values,
     }
 
@@ -77,7 +78,7 @@ def overlay(folder, clip, box=(300, 200, 420, 260), size=(720, 500)):
     for x in range(box[0], box[2]):
         for y in (box[1], box[1] + 1, box[3] - 2, box[3] - 1):
             picture.putpixel((x, y), OUTLINE)
-    path = folder / overlay_name(clip["sha256"], clip["frame"])
+    path = folder / clip["overlay"]
     picture.save(path)
     return path
 
@@ -327,7 +328,7 @@ def test_pictures_open_their_overlays_and_are_described(tmp_path):
         overlay(tmp_path / "overlays", clip)
     text = page(tmp_path, clips)
     links = re.findall(r'<a href="(overlays/[^"]+)"><img src="data:image/webp[^"]*"[^>]*>', text)
-    assert links == [f"overlays/{overlay_name(c['sha256'], 1)}" for c in (clips[0], clips[2])]
+    assert links == [f"overlays/{c['overlay']}" for c in (clips[0], clips[2])]
     assert 'alt="Overlay of 000000000001: 5.9 mm (4.9–6.9), indeterminate at 6 mm"' in text
     assert "000000000002" in text  # listed without a picture
 

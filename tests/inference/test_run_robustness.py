@@ -16,8 +16,8 @@ from PIL import Image
 from inference import jobs as module
 from inference.clip import MeasuredClip, Settings
 from inference.engines import Serial
-from inference.records import ClipRecord, Measurement, Status
-from inference.run import OutputError, UnusableOutputError, measure
+from inference.records import Call, ClipRecord, Measurement, Status
+from inference.run import Output, OutputError, UnusableOutputError, measure
 
 BUNDLE = SimpleNamespace(name="none", sha256="0" * 64)
 RUNTIME = SimpleNamespace(device="cpu")
@@ -29,7 +29,8 @@ def pretended(monkeypatch):
     """Stands for the network: a measurement, drawn as a black picture."""
 
     def measure_clip(source, bundle, runtime, settings, digest):
-        best = Measurement(1, Status.MEASURED, thickness_mm=7.0)
+        mm = {"thickness_mm": 7.0, "lower_mm": 6.0, "upper_mm": 8.0, "threshold_mm": 6.0}
+        best = Measurement(1, Status.MEASURED, call=Call.NOT_THIN, quality=0.9, **mm)
         record = ClipRecord(
             source.name, digest, None, 1, best, 1, 7.0, 0.0, bundle.name, runtime.device
         )
@@ -51,9 +52,22 @@ def clips(tmp_path):
     return folder
 
 
-def go(*sources, **options):
-    engine = Serial(BUNDLE, RUNTIME)
-    return measure(sources, BUNDLE, engine, options.pop("settings", None), **options)
+class Told:
+    """Calls a function with every clip."""
+
+    def __init__(self, clip):
+        self.clip, self.total = clip, lambda clips: None
+
+
+def go(*sources, out=None, settings=None, on_clip=None):
+    return measure(
+        sources,
+        BUNDLE,
+        Serial(BUNDLE, RUNTIME),
+        settings,
+        output=Output(out) if out else None,
+        watcher=Told(on_clip) if on_clip else None,
+    )
 
 
 def files(out):

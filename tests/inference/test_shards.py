@@ -11,7 +11,7 @@ from dicom_factory import header, speckle, write
 from inference import jobs
 from inference.clip import Settings
 from inference.engines import Serial
-from inference.run import measure
+from inference.run import Output, measure
 from inference.shards import gather, shard_folder
 from inference.tables import UnusableOutputError
 
@@ -42,7 +42,7 @@ def clips(tmp_path):
 
 def go(clips, out, **options):
     settings = options.pop("settings", None)
-    return measure([clips], killable.BUNDLE, ENGINE, settings, out=out, **options)
+    return measure([clips], killable.BUNDLE, ENGINE, settings, output=Output(out), **options)
 
 
 def tables(out):
@@ -58,7 +58,7 @@ def test_shards_gathered_are_the_whole(clips, log, tmp_path):
     out, parts = tmp_path / "out", 3
     for part in range(1, parts + 1):
         go(clips, shard_folder(out, part, parts), shard=(part, parts))
-    run = gather(out)
+    run = gather(Output(out))
     assert tables(out) == tables(tmp_path / "whole")
     pictures = [
         sorted(p.name for p in (o / "overlays").iterdir()) for o in (out, tmp_path / "whole")
@@ -69,7 +69,7 @@ def test_shards_gathered_are_the_whole(clips, log, tmp_path):
     summary = json.loads((out / "run.json").read_text())
     assert summary["shards"] == parts and summary["complete"]
     assert summary["counts"] == json.loads((tmp_path / "whole/run.json").read_text())["counts"]
-    assert gather(out).files == 14, "gathering again changes nothing"
+    assert gather(Output(out)).files == 14, "gathering again changes nothing"
     assert tables(out) == tables(tmp_path / "whole")
 
 
@@ -80,19 +80,19 @@ def test_every_file_is_in_one_shard_and_an_empty_shard_is_one(clips, log, tmp_pa
         run = go(clips, shard_folder(tmp_path / "out", part, parts), shard=(part, parts))
         names += [record.file for record in run.records]
     assert len(names) == len(set(names)) == 14
-    assert gather(tmp_path / "out").files == 14
+    assert gather(Output(tmp_path / "out")).files == 14
 
 
 def test_what_cannot_be_gathered_says_what_is_missing(clips, log, tmp_path):
     out = tmp_path / "out"
     with pytest.raises(UnusableOutputError, match="holds no shards"):
-        gather(out)
+        gather(Output(out))
     go(clips, shard_folder(out, 2, 3), shard=(2, 3))
     with pytest.raises(UnusableOutputError, match=r"Not measured yet: 1/3, 3/3"):
-        gather(out)
+        gather(Output(out))
     go(clips, shard_folder(out, 1, 2), shard=(1, 2))
     with pytest.raises(UnusableOutputError, match=r"2 divisions \(2, 3 parts\)"):
-        gather(out)
+        gather(Output(out))
 
 
 def test_shards_of_different_settings_or_unfinished_are_refused(clips, log, tmp_path):
@@ -101,15 +101,16 @@ def test_shards_of_different_settings_or_unfinished_are_refused(clips, log, tmp_
     other = Settings(threshold_mm=7.0)
     go(clips, shard_folder(out, 2, 2), shard=(2, 2), settings=other)
     with pytest.raises(UnusableOutputError, match="another model, version or settings"):
-        gather(out)
+        gather(Output(out))
 
-    def stop(record):
-        raise KeyboardInterrupt
+    class Stop:
+        def clip(self, record):
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        go(clips, shard_folder(out, 2, 2), shard=(2, 2), on_clip=stop)
+        go(clips, shard_folder(out, 2, 2), shard=(2, 2), watcher=Stop())
     with pytest.raises(UnusableOutputError, match="2-of-2 has not come to its end"):
-        gather(out)
+        gather(Output(out))
 
 
 def test_what_is_done_is_not_done_again_and_what_changed_is(clips, log, tmp_path):
@@ -129,7 +130,7 @@ def test_what_is_done_is_not_done_again_and_what_changed_is(clips, log, tmp_path
     go(clips, out, settings=Settings(threshold_mm=7.0), fresh=True)
     assert measured(log) == 13 + 24
     other = replace(ENGINE, bundle=killable.SimpleNamespace(name="other", sha256="1" * 64))
-    measure([clips], other.bundle, other, Settings(threshold_mm=7.0), out=out)
+    measure([clips], other.bundle, other, Settings(threshold_mm=7.0), output=Output(out))
     assert measured(log) == 13 + 36
 
 
