@@ -36,7 +36,7 @@ class Source:
 
     @classmethod
     def at(cls, path: str | os.PathLike[str]) -> Self:
-        """Return what `name` was made from: `archive.zip/folder/clip.dcm` is a member."""
+        """Return the source of a name; `archive.zip/folder/clip.dcm` is a member of that zip."""
         path = Path(path)
         for parent in path.parents:
             if parent.suffix.lower() == ZIP and os.path.isfile(parent):  # noqa: PTH113 - never raises

@@ -120,7 +120,7 @@ def test_a_long_cine_is_read_in_pieces(tmp_path, monkeypatch):
 
 
 @settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.data())
 def test_damage_is_never_a_duplicate_with_another_image(tmp_path, data):

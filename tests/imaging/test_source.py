@@ -100,6 +100,15 @@ class TestMembers:
         with multiprocessing.get_context("fork").Pool(2) as processes:
             assert processes.map(sha256, sources, chunksize=1) == wanted
 
+    def test_a_fork_opens_it_anew(self, tmp_path, monkeypatch):
+        archive = packed(tmp_path / "b.zip", a=b"x")
+        before = zip_archive._open(archive)
+        assert zip_archive._open(archive) is before
+        monkeypatch.setattr(os, "getpid", lambda: -1)
+        assert zip_archive._open(archive) is not before
+
+    @pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+    @pytest.mark.filterwarnings("error::ResourceWarning")
     def test_an_archive_is_closed_when_others_took_its_place(self, tmp_path):
         zip_archive._opened.cache_clear()
         before = len(list(Path("/proc/self/fd").iterdir()))
