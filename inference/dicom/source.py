@@ -54,7 +54,8 @@ _SHAPES = {
     "PatientSex": re.compile(r"[MFO]"),
     "PatientIdentityRemoved": re.compile(r"YES|NO"),
 }
-_UID = re.compile(r"[0-9.]{1,64}")
+# PS3.5 section 9.1: no leading zeros, or dcmtk and others refuse to read what refers to it.
+_UID = re.compile(r"(?=.{1,64}$)(0|[1-9]\d*)(\.(0|[1-9]\d*))+")
 
 STILL = "1.2.840.10008.5.1.4.1.1.6.1"
 CINE = "1.2.840.10008.5.1.4.1.1.3.1"

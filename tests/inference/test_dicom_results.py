@@ -405,6 +405,8 @@ def test_an_image_without_a_header_has_no_results(still):
         ("SeriesInstanceUID", None),
         ("StudyInstanceUID", ""),
         ("SOPInstanceUID", "not a uid"),
+        ("SOPInstanceUID", "1.2.03"),
+        ("SOPInstanceUID", "1." + 63 * "9"),
         ("PatientID", ["one", "two"]),
         ("PatientID", "9" * 65),
         ("AccessionNumber", "9" * 17),
