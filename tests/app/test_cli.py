@@ -210,8 +210,8 @@ def test_an_out_folder_without_permission(clip, tmp_path):
     ],
 )
 def test_a_run_that_ends_early_says_why(clip, monkeypatch, error, status, says):
-    def end(*_, on_clip, **__):
-        on_clip(ClipRecord.failed("a.dcm", None, "b", "cpu"))
+    def end(*_, watcher, **__):
+        watcher.clip(ClipRecord.failed("a.dcm", None, "b", "cpu"))
         raise error
 
     monkeypatch.setattr("inference.run.measure", end)
@@ -282,7 +282,7 @@ def test_frames_that_could_not_be_read_are_told(capsys):
         threshold_mm=6.0,
     )
     record = ClipRecord("x/cine.dcm", None, None, 3, best, 2, 5.0, 0.1, "b", "cpu")
-    print_table(Run([record, record]), None)
+    print_table(Run([record, record], files=2), None)
     assert capsys.readouterr().out.count("cine.dcm: 1 of 3 frames could not be read.\n") == 2
 
 

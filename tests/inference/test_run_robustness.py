@@ -5,6 +5,7 @@ import csv
 import errno
 import json
 import os
+import zipfile
 from types import SimpleNamespace
 
 import numpy as np
@@ -209,6 +210,14 @@ def test_a_run_that_finds_nothing_leaves_everything_as_it_was(tmp_path):
     (out / "overlays" / STALE).touch()
     assert go(empty, out=out).empty_sources == [str(empty)]
     assert [p for p in out.rglob("*") if p.is_file()] == [out / "overlays" / STALE]
+
+
+def test_clips_in_a_zip_have_rows_and_pictures(clips, tmp_path):
+    with zipfile.ZipFile(tmp_path / "clips.zip", "w") as archive:
+        archive.write(clips / "a.dcm", "x/a.dcm")
+    run = go(tmp_path / "clips.zip", out=tmp_path / "out")
+    assert [r.file for r in run.records] == [f"{tmp_path.as_posix()}/clips.zip/x/a.dcm"]
+    assert run.overlays_missing == 0 and len(list((tmp_path / "out/overlays").iterdir())) == 1
 
 
 def test_folders_without_images_and_archives_are_counted(clips, tmp_path):
