@@ -1,11 +1,16 @@
 """What commands share: options, exit statuses, and how they end early."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from imaging.calibration import Calibration
+
 DEVICES = ("auto", "cpu", "cuda")
 Device = Annotated[str, typer.Option(metavar="|".join(DEVICES), help="Where to compute.")]
+Model = Annotated[Path | None, typer.Option(help="Folder of a model; the shipped one if left out.")]
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
 
@@ -24,3 +29,21 @@ def check_device(device: str) -> None:
     """Raise what ends a call with a device that there is not."""
     if device not in DEVICES:
         raise usage(f"--device {device!r} is none of {', '.join(DEVICES)}.")
+
+
+def user_calibration(text: str) -> "Calibration":
+    """Return the scale of `--spacing ROW,COLUMN`; raise what ends a call with one that is none."""
+    from imaging.calibration import Calibration
+    from imaging.calibration import user_calibration as given
+
+    try:
+        row, column = (float(part) for part in text.split(","))
+    except ValueError:
+        raise usage(
+            f"--spacing {text!r} is not ROW,COLUMN: two numbers of millimetres per pixel, "
+            "for instance --spacing 0.12,0.12."
+        ) from None
+    scale = given(row, column)
+    if isinstance(scale, Calibration):
+        return scale
+    raise usage(f"--spacing {text}: {scale.message}")

@@ -13,7 +13,7 @@ from rich.text import Text
 from app.report import line
 from inference.records import Status
 from models.bundle import IntervalTable
-from training.calibrate import usable
+from training.calibrate import CONFIDENCE, usable
 from training.recalibrate import Bin
 from training.report import Evaluation
 from training.summary import Result, Summary
@@ -87,13 +87,18 @@ def print_calibration(results: list[Result], bins: list[Bin], table: IntervalTab
         f"{judged} of {len(results)} cases were measured and have a known thickness.",
         soft_wrap=True,
     )
-    shown = Table("measured thickness", "patients", "half width", box=None, pad_edge=False)
+    headings = ("measured thickness", "patients", "below it", "above it")
+    shown = Table(*headings, box=None, pad_edge=False)
     for each in bins:
         upper = f"to {each.high_mm:g} mm" if math.isfinite(each.high_mm) else "mm and more"
-        width = f"{each.half_width_mm:.2f} mm"
-        shown.add_row(f"{each.low_mm:g} {upper}", str(each.patients), width)
+        reach = (f"{each.below_mm:.2f} mm", f"{each.above_mm:.2f} mm")
+        shown.add_row(f"{each.low_mm:g} {upper}", str(each.patients), *reach)
     screen.print(shown)
-    screen.print(f"Intervals hold {table.nominal:.0%} of patients like these.")
+    screen.print(
+        f"Intervals hold at least {table.nominal:.0%} of patients like these, in each of these "
+        f"rows with a confidence of {CONFIDENCE:.0%}.",
+        soft_wrap=True,
+    )
 
 
 def _families(families: dict[str, dict[str, Summary]]) -> Table:

@@ -19,13 +19,11 @@ def facts_of(clip: MeasuredClip, bundle: Bundle) -> dict[str, Any]:
     record, best = clip.record, clip.record.best
     finding = clip.findings.get(best.frame) if best.frame is not None else None
     parts = finding.quality.parts if finding else ()
-    half = None
-    if best.upper_mm is not None and best.thickness_mm is not None:
-        half = best.upper_mm - best.thickness_mm
     return {
         "file": Path(record.file).name,
         "frame": best.frame,
         "frames": record.frames,
+        "frames_tried": len(clip.frames),
         "status": str(best.status),
         "reason": best.reason,
         "message": best.message,
@@ -46,7 +44,8 @@ def facts_of(clip: MeasuredClip, bundle: Bundle) -> dict[str, Any]:
             for part in parts
         ],
         "spread_mm": finding.spread_mm if finding else None,
-        "interval_half_mm": half,
+        "lower_mm": best.lower_mm,
+        "upper_mm": best.upper_mm,
         "interval_nominal": bundle.intervals.nominal,
         "frames_measured": record.frames_measured,
         "frames_median_mm": record.frames_median_mm,
@@ -80,17 +79,22 @@ def print_explanation(clip: MeasuredClip, bundle: Bundle) -> None:
         )
     elif clip.record.best.status is not Status.FAILED:
         screen.print("There is no outline whose quality could be judged.")
-    if facts["interval_half_mm"] is not None:
+    if facts["lower_mm"] is not None:
         screen.print(
-            f"Interval: {facts['interval_half_mm']:.1f} mm to either side. In calibration it held "
-            f"{facts['interval_nominal']:.0%} of thicknesses like this one whose interfaces are "
-            f"drawn as softly (over {facts['spread_mm']:.1f} mm).",
+            f"Interval: {facts['lower_mm']:.1f} to {facts['upper_mm']:.1f} mm. In calibration "
+            f"those of thicknesses like this one whose interfaces are drawn as softly (over "
+            f"{facts['spread_mm']:.1f} mm) held at least {facts['interval_nominal']:.0%} of "
+            "truths.",
             soft_wrap=True,
         )
     if (facts["frames"] or 1) > 1 and facts["frames_median_mm"] is not None:
+        tried = ""
+        if facts["frames_tried"] < facts["frames"]:
+            tried = f" ({facts['frames_tried']} tried, the others looked worse)"
         screen.print(
-            f"Frames: {facts['frames_measured']} of {facts['frames']} measured, median "
+            f"Frames: {facts['frames_measured']} of {facts['frames']} measured{tried}, median "
             f"{facts['frames_median_mm']:.1f} mm, interquartile range "
-            f"{facts['frames_iqr_mm']:.1f} mm; frame {facts['frame']} has the best quality.",
+            f"{facts['frames_iqr_mm']:.1f} mm; frame {facts['frame']} was chosen for its quality "
+            "and its agreement with the frames beside it.",
             soft_wrap=True,
         )

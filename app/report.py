@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from inference.records import Call, ClipRecord, Status
-from inference.run import OutputError, Run, printable
+from inference.run import OutputError, Run, Watcher, printable
 from inference.words import in_words
 
 STYLES = {Call.THIN: "red", Call.NOT_THIN: "green", Call.INDETERMINATE: "yellow"}
@@ -42,6 +42,23 @@ class Screen(Console):
         _stop_printing()
 
 
+class Rows:
+    """Prints every clip as a line of JSON, and lets another watcher hear of it first."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        """Print to standard output."""
+        self._watcher = watcher
+
+    def clip(self, record: ClipRecord) -> None:
+        """See Watcher. Raises OutputError."""
+        self._watcher.clip(record)
+        print_row(record)
+
+    def total(self, clips: int) -> None:
+        """See Watcher."""
+        self._watcher.total(clips)
+
+
 def print_row(record: ClipRecord) -> None:
     """Print a row as one line of JSON, as long as anybody reads. Raises OutputError."""
     try:
@@ -66,19 +83,16 @@ def print_table(run: Run, out: Path | None) -> None:
     for record in shown:
         table.add_row(_name(record), _frame(record), _result(record))
     screen.print(table)
-    if len(run.records) > MAX_ROWS:
-        screen.print(f"... and {len(run.records) - MAX_ROWS} more in the tables.")
+    if run.files > len(shown):
+        screen.print(f"... and {run.files - len(shown)} more in the tables.")
     for record in shown:
         status, message = record.best.status, record.best.message
-        alone = status is Status.NOT_MEASURABLE and len(run.records) == 1
+        alone = status is Status.NOT_MEASURABLE and run.files == 1
         if message and (alone or status is Status.MEASURED):
             screen.print(f"{_name(record)}: {line(message)}", soft_wrap=True)
-    counts = dict.fromkeys(Status, 0)
-    for record in run.records:
-        counts[record.best.status] += 1
     screen.print(
-        f"{counts[Status.MEASURED]} measured, {counts[Status.NOT_MEASURABLE]} refused, "
-        f"{counts[Status.FAILED]} failed, {run.skipped} other files skipped."
+        f"{run.status[Status.MEASURED]} measured, {run.status[Status.NOT_MEASURABLE]} refused, "
+        f"{run.failed} failed, {run.skipped} other files skipped."
     )
     if out is not None:
         screen.print(f"Tables and overlays are in {line(str(out))}.", soft_wrap=True)
@@ -86,13 +100,18 @@ def print_table(run: Run, out: Path | None) -> None:
 
 def notes(run: Run) -> list[str]:
     """Return what a run passed over and should not pass over in silence, a sentence each."""
-    empty = run.empty_sources if run.records else []  # else all are, which is an error of its own
+    empty = run.empty_sources if run.files else []  # else all are, which is an error of its own
     found = [f"there is nothing to measure in {line(name)}." for name in empty]
+    if run.resumed:
+        found.append(f"measured before and not again: {run.resumed}. --fresh measures all again.")
+    if run.duplicates:
+        found.append(f"copies of a clip that is there already: {run.duplicates}, measured once.")
     if run.archives:
         found.append(
-            f"archives passed over: {run.archives}. endometer does not read inside them yet; "
-            "unpack them to measure what they hold."
+            f"archives passed over: {run.archives}. endometer reads zip only, and none "
+            "in another; unpack them to measure what they hold."
         )
+    found += [f"no DICOM result of {n} clips: {why}" for why, n in run.dicom_notes.items()]
     if run.overlays_missing:
         found.append(f"overlays that could not be drawn: {run.overlays_missing}.")
     return found

@@ -1,12 +1,10 @@
 """A clip: one ultrasound file, a still or a cine, whatever its format, frame by frame."""
 
-import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from io import SEEK_END
-from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
@@ -18,6 +16,7 @@ from imaging.dicom_file import looks_like_dicom, open_dicom
 from imaging.errors import ClipError
 from imaging.identity import ClipIdentity, clip_identity
 from imaging.pixels import Int8, Mask, Planes, Uint8, colour_mask, graphics_mask
+from imaging.source import Source, as_source
 from imaging.stills import StillPixels, looks_like_still
 
 __all__ = ["Clip", "ClipError", "ClipIdentity", "Frame", "sha256"]
@@ -94,20 +93,15 @@ class Clip:
         self.identity: ClipIdentity = clip_identity(self.header)
 
     @classmethod
-    def open(cls, source: str | os.PathLike[str] | BinaryIO) -> Self:
-        """Open a file by its path, or a seekable binary file that the caller keeps and closes.
+    def open(cls, source: str | os.PathLike[str] | Source | BinaryIO) -> Self:
+        """Open a path, a Source, or a seekable binary file that the caller keeps and closes.
 
         Raises:
             ClipError: the file cannot be read, is no image, or contradicts itself.
         """
-        if not isinstance(source, str | os.PathLike):
+        if not isinstance(source, str | os.PathLike | Source):
             return cls(source)
-        try:
-            # unbuffered: a buffer would fetch 8 kB for each of the 8-byte looks at the fragments
-            file = Path(source).open("rb", buffering=0)  # noqa: SIM115 - closed by close()
-        except (OSError, ValueError) as error:
-            cause = "is a directory" if Path(source).is_dir() else _strerror(error)
-            raise ClipError(f"The file cannot be opened: {cause}.") from None
+        file = as_source(source).open()
         try:
             return cls(file, owns_file=True)
         except BaseException:
@@ -152,17 +146,13 @@ class Clip:
         self.close()
 
 
-def sha256(path: str | os.PathLike[str]) -> str:
-    """Return the SHA-256 of a file in hexadecimal, read piece by piece.
+def sha256(source: str | os.PathLike[str] | Source) -> str:
+    """Return the SHA-256 of a file or a member in hexadecimal, read piece by piece.
 
     Raises:
         ClipError: the file cannot be read.
     """
-    try:
-        with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except (OSError, ValueError) as error:
-        raise ClipError(f"The file cannot be read: {_strerror(error)}.") from None
+    return as_source(source).sha256()
 
 
 def _frame(number: int, found: Planes) -> Frame:

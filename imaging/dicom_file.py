@@ -85,8 +85,8 @@ def open_dicom(file: BinaryIO) -> DicomFile:
     Raises:
         ClipError: the header cannot be parsed, or there are no pixel data.
     """
-    with _parsing():
-        file, header = _inflated(file) or (file, _header(file))
+    with parsing():
+        file, header = inflated(file) or (file, _header(file))
         size = _size(file)
         implicit, little = header.original_encoding
         if implicit is None or little is None:
@@ -108,7 +108,7 @@ def open_dicom(file: BinaryIO) -> DicomFile:
 
 
 @contextmanager
-def _parsing() -> Iterator[None]:
+def parsing() -> Iterator[None]:
     """Turn whatever parsing a damaged or hostile header raises into a ClipError.
 
     Neither the text nor the chain of the original is kept: both can quote the header's values.
@@ -136,8 +136,12 @@ def _header(file: BinaryIO) -> Dataset:
     return dcmread(file, stop_before_pixels=True, force=True)
 
 
-def _inflated(file: BinaryIO) -> tuple[BinaryIO, Dataset] | None:
-    """Return a deflated file as an open, inflated one with its header; None if not deflated."""
+def inflated(file: BinaryIO, limit: int = MAX_INFLATED) -> tuple[BinaryIO, Dataset] | None:
+    """Return a deflated file as an open, inflated one with its header; None if not deflated.
+
+    Raises:
+        ClipError: it inflates to more than `limit` bytes, or is cut off.
+    """
     file.seek(128)
     if file.read(4) != b"DICM":
         return None
@@ -145,9 +149,9 @@ def _inflated(file: BinaryIO) -> tuple[BinaryIO, Dataset] | None:
     if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
         return None
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    inflated = BytesIO(inflater.decompress(file.read(), MAX_INFLATED))
+    inflated = BytesIO(inflater.decompress(file.read(), limit))
     if inflater.unconsumed_tail:
-        raise ClipError(f"The deflated file inflates to more than {MAX_INFLATED:,} bytes.")
+        raise ClipError(f"The deflated file inflates to more than {limit:,} bytes.")
     if not inflater.eof:
         raise ClipError("The deflated file is cut off. Copy or export the clip again.")
     header = dcmread(inflated, stop_before_pixels=True, force=True)

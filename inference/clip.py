@@ -1,7 +1,6 @@
 """One clip: its views, its frames, the best of them, the record."""
 
 import traceback
-from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,9 +15,15 @@ from imaging.modality import bmode_refusal
 from imaging.reasons import Reason, Refusal
 from imaging.ruler import Ruler, find_ruler
 from imaging.sector import LIT, find_sector
+from imaging.source import Source, as_source
+from inference.cine import measure_all, measure_best, summarise
 from inference.decision import decide
+from inference.flow import flow_mask, unless_hidden
+from inference.focal import WIDER
 from inference.frame import Finding, View, find, segment, too_poor
+from inference.glance import Glancer
 from inference.records import ClipRecord, Measurement, Status
+from inference.screening import screened
 from models.bundle import Bundle
 from models.runtime import Runtime
 
@@ -36,18 +41,21 @@ class Settings:
     allow_ruler: bool = False
     """Take the scale from the depth ruler in the picture if the file states none."""
     all_frames: bool = False
-    """Keep, and draw, what was outlined in every frame, not in the best alone."""
+    """Measure every frame, also of a long cine, and keep, and draw, what was outlined in each; not
+    only the frames that may speak for the clip (inference.cine), of which the best is drawn."""
     pseudonym_key: bytes | None = field(default=None, repr=False)
     """Replace patient identifiers by a hash with this key (HMAC-SHA256)."""
 
 
 @dataclass(frozen=True)
 class MeasuredClip:
-    """The record of a clip, a measurement per frame, and what was outlined, by frame number.
+    """The record of a clip, its frames' measurements, and what was outlined, by frame number.
 
-    `findings` holds the best frame's only, or every frame's if they were asked for. `sector` is
-    bool (rows, columns), None where nothing was decoded; `in_region` tells that DICOM regions say
-    where it lies. `no_image` tells that the file is sound but of another kind, such as a report.
+    `frames` holds a row for every frame that was measured or could not be read: all frames unless
+    the clip is long (inference.cine.Thrift) and not all were asked for. `findings` holds the best
+    frame's only, or every frame's if they were asked for. `sector` is bool (rows, columns), None
+    where nothing was decoded; `in_region` tells that DICOM regions say where it lies. `no_image`
+    tells that the file is sound but of another kind, such as a report.
     """
 
     record: ClipRecord
@@ -59,20 +67,23 @@ class MeasuredClip:
 
 
 def measure_clip(
-    path: Path,
+    source: Path | Source,
     bundle: Bundle,
     runtime: Runtime,
     settings: Settings | None = None,
+    digest: str | None = None,
 ) -> MeasuredClip:
-    """Measure every frame of a file; never raises for what is in the file.
+    """Measure the frames of a file; never raises for what is in the file.
 
-    A file that cannot be read gives a record with status failed and the cause as its message.
+    `digest` is the file's sha256 where it is known. A file that cannot be read gives a record with
+    status failed and the cause as its message.
     """
     settings = settings or Settings()
-    blank = ClipRecord.failed(path.as_posix(), None, bundle.name, runtime.device)
+    source = as_source(source)
+    blank = ClipRecord.failed(source.name, None, bundle.name, runtime.device)
     try:
-        blank = replace(blank, sha256=sha256(path))
-        with Clip.open(path) as clip:
+        blank = replace(blank, sha256=digest or sha256(source))
+        with Clip.open(source) as clip:
             blank = replace(blank, identity=clip.identity, frames=clip.frames)
             return _measure(clip, blank, bundle, runtime, settings)
     except ClipError as error:
@@ -102,6 +113,8 @@ def _measure(
 ) -> MeasuredClip:
     refusal = bmode_refusal(clip.header)
     views, ruler = ([], None) if refusal else _views_and_ruler(clip, settings)
+    if views:
+        views, refusal = screened(clip, views)
     if not views:
         refusal = refusal or Refusal(
             Reason.NOT_BMODE, "No B-mode image was found in the picture: it is empty or text only."
@@ -110,25 +123,35 @@ def _measure(
         return MeasuredClip(replace(blank, best=_refused(None, refusal)), alike, {}, None)
     sector = np.logical_or.reduce([view.sector for view in views])
 
-    rows: list[Measurement] = []
     findings: dict[int, Finding] = {}
-    best: Measurement | None = None
-    for number in range(1, clip.frames + 1):
+    glancers = [Glancer(view, bundle, runtime) for view in views]
+
+    def look(number: int) -> float | None:
+        try:
+            frame = clip.frame(number)
+        except ClipError:
+            return None
+        return max(glance(frame) for glance in glancers)
+
+    def measure(number: int) -> Measurement:
         try:
             frame = clip.frame(number)
         except ClipError as error:
-            rows.append(Measurement(number, Status.FAILED, message=str(error)))
-            continue
+            return Measurement(number, Status.FAILED, message=str(error))
         row, finding = measure_frame(frame, clip, views, bundle, runtime, settings, ruler)
-        rows.append(row)
-        if finding and (best is None or _rank(row) > _rank(best)):
-            best = row
-            if not settings.all_frames:
-                findings.clear()
-        if finding and (settings.all_frames or best is row):
+        if finding:
             findings[number] = finding
+        return row
+
+    if settings.all_frames:
+        rows = measure_all(clip.frames, measure)
+    else:
+        rows = measure_best(clip.frames, look, measure)
+    record = summarise(blank, rows)
+    if not settings.all_frames:
+        findings = {n: found for n, found in findings.items() if n == record.best.frame}
     in_region = bool(tissue_boxes(clip.header, (clip.rows, clip.columns)))
-    return MeasuredClip(_summary(blank, rows, best), tuple(rows), findings, sector, in_region)
+    return MeasuredClip(record, tuple(rows), findings, sector, in_region)
 
 
 def find_views(clip: Clip, settings: Settings) -> list[View]:
@@ -222,10 +245,11 @@ def measure_frame(
     shown = np.logical_or.reduce([view.sector for view in views])
     marks = find_marks(frame.luma, shown)
     graphics = frame.graphics | marks_mask(frame.luma, marks)
-    results = [
-        (view, find(*segment(frame.luma, graphics, view, bundle, runtime), view, bundle))
-        for view in views
-    ]
+    flow = flow_mask(frame.graphics)
+    results = []
+    for view in views:
+        result = find(*segment(frame.luma, graphics, view, bundle, runtime), view, bundle)
+        results.append((view, unless_hidden(result, flow, view.sector)))
     found = [(view, result) for view, result in results if isinstance(result, Finding)]
     if not found:
         scale = _scale(clip, settings, ruler)
@@ -262,10 +286,12 @@ def measure_frame(
         bundle.intervals,
         settings.threshold_mm,
         scale.uncertainty,
+        wider=WIDER if finding.signs else 1.0,
     )
     return replace(
         row,
         status=Status.MEASURED,
+        message=" ".join(sign.words for sign in finding.signs) or None,
         thickness_mm=finding.thickness_mm,
         lower_mm=decision.lower_mm,
         upper_mm=decision.upper_mm,
@@ -291,32 +317,4 @@ def _scaled(row: Measurement, scale: Calibration | Refusal, marks: list[Mark]) -
 def _refused(number: int | None, refusal: Refusal) -> Measurement:
     return Measurement(
         number, Status.NOT_MEASURABLE, reason=refusal.reason, message=refusal.message
-    )
-
-
-def _rank(row: Measurement) -> tuple[bool, float]:
-    return row.status is Status.MEASURED, row.quality or 0.0
-
-
-def _summary(blank: ClipRecord, rows: list[Measurement], best: Measurement | None) -> ClipRecord:
-    """Choose the frame that speaks for the clip, and say how the others agree."""
-    refused = [row for row in rows if row.reason]
-    failed = sum(row.status is Status.FAILED for row in rows)
-    if best is None and refused:
-        # Nothing was outlined anywhere: the commonest reason is the clip's.
-        reason = Counter(row.reason for row in refused).most_common(1)[0][0]
-        best = replace(next(row for row in refused if row.reason is reason), frame=None)
-    if best is None:
-        return replace(blank, best=replace(rows[0], frame=None))  # no frame could be read
-    if failed:
-        note = f"{failed} of {len(rows)} frames could not be read."
-        best = replace(best, message=f"{best.message} {note}" if best.message else note)
-    values = [row.thickness_mm for row in rows if row.thickness_mm is not None]
-    quartiles = np.percentile(values, [25, 50, 75]).tolist() if values else None
-    return replace(
-        blank,
-        best=best,
-        frames_measured=len(values),
-        frames_median_mm=quartiles[1] if quartiles else None,
-        frames_iqr_mm=quartiles[2] - quartiles[0] if quartiles else None,
     )

@@ -25,18 +25,23 @@ def decide(
     intervals: IntervalTable,
     threshold_mm: float,
     scale_uncertainty: float = 0.0,
+    *,
+    wider: float = 1.0,
 ) -> Decision:
     """`thin` if the whole interval is below the threshold, `not_thin` if none of it is.
 
     `spread_mm` is how softly the interfaces are drawn (inference.spread).
     `scale_uncertainty` is the relative standard uncertainty of the millimetres. A wrong scale
-    moves every frame of a clip the same way, so it is added to the half width, not in quadrature:
-    the interval then holds whatever the sign of both errors.
+    moves every frame of a clip the same way, so it is added to both sides, not in quadrature:
+    the interval then holds whatever the sign of both errors. `wider` times as far reaches the
+    interval of what is unlike the cases that it was calibrated on (inference.focal).
     """
-    half = (
-        intervals.half_width(thickness_mm, spread_mm) + COVERAGE * scale_uncertainty * thickness_mm
+    below, above = intervals.reach(thickness_mm, spread_mm)
+    scale_mm = COVERAGE * scale_uncertainty * thickness_mm
+    lower, upper = (
+        max(0.0, thickness_mm - wider * below - scale_mm),
+        (thickness_mm + wider * above + scale_mm),
     )
-    lower, upper = max(0.0, thickness_mm - half), thickness_mm + half
     if upper < threshold_mm:
         return Decision(lower, upper, Call.THIN)
     if lower >= threshold_mm:

@@ -9,6 +9,8 @@ from scipy import ndimage
 from imaging.calibration import Box
 from imaging.grid import GridImage, fill_graphics, to_grid
 from imaging.reasons import Reason, Refusal
+from inference.focal import Shown, Sign, signs_of
+from inference.interface import interface_contrasts
 from inference.quality import Quality, Seen, assess
 from inference.spread import edge_spread
 from inference.thickness import NotMeasurable, Thickness, measure_thickness
@@ -57,6 +59,8 @@ class Finding:
     quality: Quality
     spread_mm: float
     """How softly the network drew the interfaces; see inference.spread."""
+    signs: tuple[Sign, ...] = ()
+    """What looks focal, for a person to look at."""
 
 
 def segment(
@@ -66,26 +70,28 @@ def segment(
     bundle: Bundle,
     runtime: Runtime,
 ) -> tuple[GridImage, NDArray[np.float32]]:
-    """Return the grid image and the label probabilities float32 (labels, n, n).
+    """Return the grid image and the label probabilities of two looks at it, float32 (looks, labels,
+    n, n).
 
-    `luma` uint8 and `graphics` bool (burned-in colour), (rows, columns). The probabilities are the
-    mean of those of the picture and of its mirror image: a uterus may lie either way, and what the
-    network sees in one of the two only is rarely there.
+    `luma` uint8 and `graphics` bool (burned-in colour), (rows, columns). The looks are at the
+    picture and at its mirror image, turned back: a uterus may lie either way, and what the network
+    sees in one of the two only is rarely there.
     """
     clean = fill_graphics(luma, graphics, view.sector)
     grid = to_grid(clean, view.sector, view.spacing_mm, bundle.grid)
     straight, mirrored = runtime(np.stack([grid.pixels, grid.pixels[:, ::-1]])[:, None])
-    return grid, (straight + mirrored[..., ::-1]) / 2
+    return grid, np.stack([straight, mirrored[..., ::-1]])
 
 
 def find(
-    grid: GridImage, probabilities: NDArray[np.float32], view: View, bundle: Bundle
+    grid: GridImage, looks: NDArray[np.float32], view: View, bundle: Bundle
 ) -> Finding | Refusal:
-    """Measure what the network saw, or say why not.
+    """Measure what the network saw on the mean of its looks (see `segment`), or say why not.
 
     The refusals of a view without a scale say nothing in millimetres that anybody should read:
     the caller reports the missing scale instead.
     """
+    probabilities = looks.mean(0)
     endometrium = probabilities[bundle.channel("endometrium")]
     fluid = probabilities[bundle.channel("fluid")]
     step_mm = bundle.grid.mm_per_px
@@ -104,7 +110,10 @@ def find(
     uterus = probabilities[bundle.channel("uterus")] if "uterus" in bundle.labels else None
     frame_mm = max(view.spacing_mm) if view.spacing_mm else UNKNOWN_MM_PER_PX
     band = endometrium + fluid
-    quality = assess(Seen(band, uterus, measured, step_mm, frame_mm))
+    contrasts = interface_contrasts(grid.pixels, grid.sector, measured, step_mm)
+    each = looks[:, bundle.channel("endometrium")] + looks[:, bundle.channel("fluid")]
+    spread_mm = edge_spread(band, chord_grid, step_mm)
+    quality = assess(Seen(band, uterus, measured, step_mm, frame_mm, spread_mm, contrasts, each))
     calipers = grid.mapping.to_frame(chord_grid)
     share = measured.thickness_mm / measured.outer_mm  # without the fluid between the calipers
     return Finding(
@@ -114,7 +123,8 @@ def find(
         outline=tuple(grid.mapping.to_frame(contour) for contour in measured.outline),
         fluid=measured.fluid,
         quality=quality,
-        spread_mm=edge_spread(band, chord_grid, step_mm),
+        spread_mm=spread_mm,
+        signs=signs_of(Shown(grid.pixels, grid.sector, measured, step_mm)),
     )
 
 

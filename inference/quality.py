@@ -23,6 +23,15 @@ FULL_LENGTH_MM, NO_LENGTH_MM = 12.0, 6.0
 RING_MM = 3.0
 # What chord and inscribed circle may differ by: mm, or a share of the chord (design section 5).
 ALLOWED_MM, ALLOWED_SHARE = 0.3, 0.05
+# Contrast of the fainter basal interface that is full, and that from which a piece of it shows:
+# real endometria outlined by hand have 0.4 to 2.4 between band and surroundings.
+FULL_CONTRAST, CLEAN_CONTRAST = 0.8, 0.3
+# What is left without contrast. Layers and texture show endometria whose mean grey is that of the
+# myometrium, so that alone refuses none.
+FAINTEST = 0.5
+# How far apart (mm) the network may draw either side of both interfaces; see inference.spread. Of
+# everything that was tried this parts errors above 1 mm best.
+SHARP_MM = 0.8
 
 
 @dataclass(frozen=True)
@@ -31,7 +40,10 @@ class Seen:
 
     `band` (endometrium + fluid) and `uterus` are probabilities float32 (n, n) on the network grid,
     `uterus` None for a network without that label; `measured` is what was measured in them.
-    `grid_mm` and `frame_mm` are mm per grid pixel and per frame pixel.
+    `grid_mm` and `frame_mm` are mm per grid pixel and per frame pixel. `spread_mm` is how softly the
+    interfaces were drawn (inference.spread). `contrasts` float64 (pieces, 2) are those of both
+    basal interfaces in the picture (inference.interface). `looks` float32 (looks, n, n) are the bands that the network saw in the picture and in its mirror image,
+    whose mean `band` is.
     """
 
     band: NDArray[np.float32]
@@ -39,6 +51,9 @@ class Seen:
     measured: Thickness
     grid_mm: float
     frame_mm: float
+    spread_mm: float
+    contrasts: NDArray[np.float64]
+    looks: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -109,6 +124,37 @@ def extent(seen: Seen) -> float:
     return float(np.clip(share, 0, 1))
 
 
+def sharpness(seen: Seen) -> float:
+    """Score how sharply the network drew both interfaces at the calipers."""
+    return min(1.0, SHARP_MM / max(seen.spread_mm, 1e-9))
+
+
+def contrast(seen: Seen) -> float:
+    """Score the median contrast of the fainter basal interface: FAINTEST without any."""
+    if not len(seen.contrasts):
+        return FAINTEST
+    share = min(1.0, float(np.median(seen.contrasts, axis=0).min()) / FULL_CONTRAST)
+    return FAINTEST + (1 - FAINTEST) * share
+
+
+def boundary(seen: Seen) -> float:
+    """Score the share of the band, along its midline, whose two interfaces both show: FAINTEST
+    where they never do."""
+    if not len(seen.contrasts):
+        return FAINTEST
+    share = float((seen.contrasts.min(axis=1) >= CLEAN_CONTRAST).mean())
+    return FAINTEST + (1 - FAINTEST) * share
+
+
+def stability(seen: Seen) -> float:
+    """Score the overlap of the bands of both looks (Dice of probabilities), near the outline."""
+    width = max(1, round(RING_MM / seen.grid_mm))
+    near = ndimage.binary_dilation(seen.measured.component, iterations=width)
+    here = seen.looks[:, near]
+    total = float(here.sum())
+    return float(len(here) * here.min(0).sum() / total) if total > 0 else 0.0
+
+
 def resolution(seen: Seen) -> float:
     """Score the size of the frame's pixels: 1 up to the limit, then falling in proportion."""
     return min(1.0, COARSE_MM_PER_PX / seen.frame_mm)
@@ -138,6 +184,30 @@ POLICIES = (
         f"length of the outline: none up to {NO_LENGTH_MM:g} mm, full from {FULL_LENGTH_MM:g} mm",
         "what was outlined is too short to be a whole endometrium",
         extent,
+    ),
+    Policy(
+        "sharpness",
+        f"how sharply both interfaces are drawn at the calipers: full up to {SHARP_MM:g} mm",
+        "the network is unsure where the interfaces lie",
+        sharpness,
+    ),
+    Policy(
+        "stability",
+        "whether the picture and its mirror image give the same outline",
+        "the mirror image of the picture gives another outline",
+        stability,
+    ),
+    Policy(
+        "contrast",
+        f"contrast across the fainter basal interface: full from {FULL_CONTRAST:g}",
+        "one of the basal interfaces hardly shows in the picture",
+        contrast,
+    ),
+    Policy(
+        "boundary",
+        "share of the length along which both basal interfaces show in the picture",
+        "the basal interfaces show along a part of the length only",
+        boundary,
     ),
     Policy(
         "resolution",

@@ -1,7 +1,9 @@
 """The rows that a run leaves: one per clip, one per frame. The column names are a contract."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
+from typing import Any
 
 from imaging.identity import ClipIdentity
 from imaging.reasons import Reason
@@ -58,7 +60,14 @@ class Measurement:
 
 @dataclass(frozen=True)
 class ClipRecord:
-    """One row of `measurements`."""
+    """One row of `measurements`.
+
+    `frames` counts all frames of the clip. Of a long cine only those that may speak for it are
+    measured, unless all were asked for (inference.cine): `frames_measured` counts the frames with
+    a thickness among those that were measured, and `frames_median_mm` and `frames_iqr_mm` are the
+    median and the interquartile range of these. In a long cine they tell how its best frames
+    agree, not how all do.
+    """
 
     file: str
     sha256: str | None
@@ -70,6 +79,10 @@ class ClipRecord:
     frames_iqr_mm: float | None
     bundle: str
     device: str
+    duplicate_of: str | None = None
+    """The file, first by name, that holds the same image and shares its measurement."""
+    overlay: str | None = None
+    """The picture of the best frame, a name in the folder of overlays."""
 
     @classmethod
     def failed(cls, file: str, message: str | None, bundle: str, device: str) -> "ClipRecord":
@@ -85,6 +98,18 @@ class ClipRecord:
             frames_iqr_mm=None,
             bundle=bundle,
             device=device,
+        )
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Value]) -> "ClipRecord":
+        """Return the record of a row of `measurements`; the inverse of `row`."""
+        values: dict[str, Any] = dict(row)
+        return cls(
+            identity=ClipIdentity(
+                **{field.name: values[field.name] for field in fields(ClipIdentity)}
+            ),
+            best=measurement_of(row),
+            **{name: values[name] for name in _OWN},
         )
 
     def row(self) -> dict[str, Value]:
@@ -108,6 +133,8 @@ class ClipRecord:
             "frames_iqr_mm": self.frames_iqr_mm,
             "bundle": self.bundle,
             "device": self.device,
+            "duplicate_of": self.duplicate_of,
+            "overlay": self.overlay,
         }
         return {name: values[name] for name in CLIP_COLUMNS}
 
@@ -148,7 +175,10 @@ CLIP_COLUMNS: dict[str, type] = {
     "bundle": str,
     "device": str,
     "sonographer_mm": float,
+    "duplicate_of": str,
+    "overlay": str,
 }
+_OWN = tuple(field.name for field in fields(ClipRecord) if field.name not in ("identity", "best"))
 FRAME_COLUMNS: dict[str, type] = {"file": str, "sha256": str} | {
     name: CLIP_COLUMNS[name]
     for name in CLIP_COLUMNS
@@ -161,3 +191,11 @@ def frame_row(clip: ClipRecord, measurement: Measurement) -> dict[str, Value]:
     values = {field.name: getattr(measurement, field.name) for field in fields(Measurement)}
     values |= {"file": clip.file, "sha256": clip.sha256}
     return {name: values[name] for name in FRAME_COLUMNS}
+
+
+def measurement_of(row: Mapping[str, Value]) -> Measurement:
+    """Return the measurement that a row of either table holds."""
+    values: dict[str, Any] = {field.name: row[field.name] for field in fields(Measurement)}
+    for name, kind in (("status", Status), ("reason", Reason), ("call", Call)):
+        values[name] = None if values[name] is None else kind(values[name])
+    return Measurement(**values)

@@ -1,230 +1,348 @@
-"""Many clips into one folder: measure, draw, write the tables. One file's fault stays its own."""
+"""Many clips into one folder: find, measure, keep, write. One file's fault stays its own.
+
+What is measured is kept in a ledger at once, so that a run that ends early goes on where it was.
+"""
 
 import hmac
+import json
+import os
 import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
-from typing import Any
-
-from PIL import Image
+from typing import Any, Protocol
 
 from data.discover import OVERLAYS, Found, Searched, Skipped, discover
-from imaging.clip import Clip
-from inference.clip import MeasuredClip, Settings, measure_clip
-from inference.overlay import draw_overlay, neighbourhood, save_overlay
-from inference.records import (
-    CLIP_COLUMNS,
-    FRAME_COLUMNS,
-    ClipRecord,
-    Status,
-    Value,
-    frame_row,
-)
+from imaging.clip import ClipError
+from imaging.fingerprint import fingerprint
+from imaging.identity import ClipIdentity
+from imaging.source import Source
+from inference.clip import Settings
+from inference.dicom.maker import Kind, Maker
+from inference.jobs import DicomTask, Engine, Job, Outcome, Task
+from inference.ledger import LEDGER, Entry, Ledger
+from inference.records import CLIP_COLUMNS, FRAME_COLUMNS, ClipRecord
 from inference.tables import (
     OutputError,
     UnusableOutputError,
     make_folder,
     printable,
-    replacing,
     write_csv,
     write_json,
     write_parquet,
     writing,
 )
 from models.bundle import Bundle
-from models.runtime import Runtime
 
 __all__ = [
     "OutputError",
+    "Output",
     "Run",
     "UnusableOutputError",
+    "Watcher",
     "measure",
-    "overlay_name",
     "printable",
-    "run_summary",
-    "write_run",
+    "write_tables",
 ]
 
 VERSIONED = ("endometer", "pydicom", "SimpleITK", "scikit-image", "numpy", "scipy", "openvino")
-_OVERLAY_NAME = re.compile(r"[0-9a-f]{12}-frame\d{4,}\.png")
+# Records that a run gives back; the tables have all.
+SHOWN = 50
+DICOM = "dicom"
+# What a run writes into its folders, and takes away when it belongs to no row any more.
+_OWN_NAMES = {
+    OVERLAYS: re.compile(r"[0-9a-f]{12}-frame\d{4,}\.png"),
+    DICOM: re.compile(r"[0-9a-f]{12}-(sr|seg|sc)\.dcm"),
+}
 
 
 @dataclass
 class Run:
-    """What a run has gathered: `records` sorted by file when it is done.
+    """What came of a run.
 
-    `skipped` counts files that are no images; `archives` are those of them that might hold some.
-    `empty_sources` are named folders without anything to measure, `overlays_missing` pictures that
-    could not be drawn. `complete` tells that the run came to its end.
+    `records` are the first SHOWN rows of the table, sorted by file; the counts are of all rows.
+    `resumed` of them were measured by an earlier run. `skipped` counts files that are no images;
+    `archives` are those of them that might hold some. `empty_sources` are named folders without
+    anything to measure, `overlays_missing` pictures that could not be drawn, `dicom_notes` say of
+    how many images why there are no DICOM results. `complete` tells that the run came to its end.
     """
 
     records: list[ClipRecord] = field(default_factory=list)
-    frame_rows: list[dict[str, Value]] = field(default_factory=list)
+    files: int = 0
+    status: Counter[str] = field(default_factory=Counter)
+    reason: Counter[str] = field(default_factory=Counter)
+    call: Counter[str] = field(default_factory=Counter)
+    resumed: int = 0
+    duplicates: int = 0
     skipped: int = 0
     archives: int = 0
     empty_sources: list[str] = field(default_factory=list)
     overlays_missing: int = 0
+    dicom_notes: dict[str, int] = field(default_factory=dict)
     complete: bool = False
     seconds: float = 0.0
 
     @property
     def failed(self) -> int:
         """Return how many files could not be read."""
-        return sum(record.best.status is Status.FAILED for record in self.records)
+        return self.status["failed"]
+
+    def add(self, ledger: Ledger) -> None:
+        """Count all rows of a ledger, and what no row tells."""
+        for row in ledger.rows():
+            self.files += 1
+            self.status[str(row["status"])] += 1
+            self.duplicates += row["duplicate_of"] is not None
+            for counter, name in ((self.reason, row["reason"]), (self.call, row["call"])):
+                if name is not None:
+                    counter[str(name)] += 1
+            if len(self.records) < SHOWN:
+                self.records.append(ClipRecord.from_row(row))
+        # Reports lie beside the clips of every study.
+        self.skipped += sum(ledger.without_image().values())
+        self.overlays_missing = ledger.overlays_missing()
+        self.resumed = ledger.resumed()
+        self.dicom_notes = ledger.notes()
+
+    def summary(self) -> dict[str, Any]:
+        """Return the part of `run.json` that tells what came of the run."""
+        counts = {
+            "files": self.files,
+            "resumed": self.resumed,
+            "duplicates": self.duplicates,
+            "skipped": self.skipped,
+            "archives": self.archives,
+            "empty_sources": self.empty_sources,
+            "overlays_missing": self.overlays_missing,
+            "dicom_notes": self.dicom_notes,
+            "status": dict(sorted(self.status.items())),
+            "reason": dict(sorted(self.reason.items())),
+            "call": dict(sorted(self.call.items())),
+        }
+        return {"counts": counts, "complete": self.complete, "seconds": round(self.seconds, 3)}
 
 
-def measure(
+@dataclass(frozen=True)
+class Output:
+    """Where results go, and what there is beside the tables."""
+
+    folder: Path
+    dicom: frozenset[Kind] = frozenset()
+    """DICOM results of every clip."""
+    names: bool = False
+    """Whether `report.html` shows names of files and patients."""
+
+
+class Watcher(Protocol):
+    """Hears how far a run is."""
+
+    def clip(self, record: ClipRecord) -> None:
+        """Hear of a clip, in no particular order."""
+
+    def total(self, clips: int) -> None:
+        """Hear how many clips there are, once everything has been searched."""
+
+
+def measure(  # noqa: PLR0913 - what a run is made of
     sources: Iterable[Path],
     bundle: Bundle,
-    runtime: Runtime,
+    engine: Engine,
     settings: Settings | None = None,
     *,
-    out: Path | None = None,
-    on_clip: Callable[[ClipRecord], None] | None = None,
+    output: Output | None = None,
+    shard: tuple[int, int] = (1, 1),
+    fresh: bool = False,
+    watcher: Watcher | None = None,
 ) -> Run:
     """Measure files and folders.
 
-    With `out`, tables, `run.json` and overlays are written there, once there is a first clip; the
-    overlays of a former run are taken away. `on_clip` is called after every clip. When the run
-    ends early, for instance because the user interrupts it, what was measured is written all the
-    same, and `run.json` says that it is not complete. Raises UnusableOutputError, before anything
-    is measured, or OutputError if `out` cannot be written, and whatever `on_clip` raises.
+    With `output`, a ledger, tables, `run.json`, `report.html`, overlays and DICOM results are
+    written there. What the ledger holds already, measured from the same content with the same model
+    and settings, is not measured again, unless `fresh`. `shard` (i, n) measures the i-th of n parts
+    of the files. When the run ends early, for instance because the user interrupts it, what was
+    measured is written all the same, and `run.json` says that it is not complete. Raises
+    UnusableOutputError, before anything is measured, or OutputError if the folder cannot be written,
+    EngineError, and whatever `watcher` raises.
     """
     settings = settings or Settings()
-    if out is not None:
-        make_folder(out)
-        make_folder(out / OVERLAYS)
-    run = Run()
+    kinds = output.dicom if output else frozenset()
+    context = _context(bundle, engine, settings, kinds)
+    out = output.folder if output else None
     started = time.monotonic()
-    try:
-        for path, clip in _clips(sources, bundle, runtime, settings, out, run):
-            if out is not None and not run.records:
-                _clear(out / OVERLAYS)
-            record = _pseudonymised(_printable(clip.record), settings.pseudonym_key)
-            run.records.append(record)
-            run.frame_rows += [frame_row(record, row) for row in clip.frames]
-            if out is not None:
-                run.overlays_missing += _draw(path, clip, out / OVERLAYS)
-            if on_clip:
-                on_clip(record)
-        run.complete = True
-    finally:
-        run.records.sort(key=lambda record: record.file)
-        run.frame_rows.sort(key=lambda row: (row["file"], row["frame"]))
-        run.seconds = time.monotonic() - started
-        if out is not None and run.records:
-            write_run(run, out, bundle, runtime, settings)
+    if out is not None:
+        for name in ("", OVERLAYS, DICOM) if kinds else ("", OVERLAYS):
+            make_folder(out / name)
+    with Ledger(out / LEDGER if out else None) as ledger:
+        now = datetime.now().replace(microsecond=0)  # noqa: DTZ005 - as scanners state it
+        began = None if fresh else ledger.began(context)
+        session = _Session(
+            ledger, bundle, engine.device, settings, shard, watcher, (context, now, fresh)
+        )
+        task = Task(settings, out / OVERLAYS if out else None)
+        if out is not None and kinds:
+            maker = Maker.of(bundle, datetime.fromisoformat(began) if began else now)
+            task = replace(task, dicom=DicomTask(kinds, maker, out / DICOM))
+        run = session.run
+        try:
+            jobs = session.jobs(discover(sources, leave_out=out))
+            for outcome in engine.run(jobs, task):
+                session.keep(outcome)
+            session.tell_copies()
+            if ledger.begun:
+                ledger.finish()
+            run.complete = True
+        finally:
+            session.sum_up()
+            run.seconds = time.monotonic() - started
+            if output is not None and ledger.begun:
+                write_tables(ledger, output, _about(bundle, engine, settings) | run.summary())
     return run
 
 
-def _clips(
-    sources: Iterable[Path],
-    bundle: Bundle,
-    runtime: Runtime,
-    settings: Settings,
-    out: Path | None,
-    run: Run,
-) -> Iterator[tuple[Path, MeasuredClip]]:
-    """Yield every clip with its path; count in `run` what is none."""
-    reports = 0  # sound DICOM without an image in the folder that is being searched
-    for found in discover(sources, leave_out=out):
-        if isinstance(found, Searched):
-            if found.files == reports:
-                run.empty_sources.append(printable(str(found.folder)))
-            reports = 0
-        elif isinstance(found, Skipped):
-            run.skipped += 1
-            run.archives += found.archive
-        else:
-            clip = _handle(found, bundle, runtime, settings)
-            if clip.no_image and not found.named:
-                run.skipped += 1  # reports lie beside the clips of every study
-                reports += 1
-            else:
-                yield found.path, clip
+def _context(bundle: Bundle, engine: Engine, settings: Settings, kinds: frozenset[Kind]) -> str:
+    """Return a digest of all that decides a result beside the file."""
+    decides = asdict(replace(settings, pseudonym_key=None))
+    version = metadata.version("endometer")
+    parts = [version, bundle.sha256, engine.device, decides, sorted(kinds)]
+    return sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _handle(found: Found, bundle: Bundle, runtime: Runtime, settings: Settings) -> MeasuredClip:
-    if found.problem is None:
-        return measure_clip(found.path, bundle, runtime, settings)
-    record = ClipRecord.failed(found.path.as_posix(), found.problem, bundle.name, runtime.device)
-    return MeasuredClip(record, (), {}, None)
+def _who(settings: Settings) -> str:
+    """Return a digest of what decides how identities are kept."""
+    key = settings.pseudonym_key
+    return "" if key is None else hmac.new(key, b"endometer ledger", "sha256").hexdigest()
 
 
-def _printable(record: ClipRecord) -> ClipRecord:
-    who = record.identity
-    if who is not None:
-        texts = {name: printable(text) for name, text in vars(who).items() if text is not None}
-        who = replace(who, **texts)
-    return replace(record, file=printable(record.file), identity=who)
+@dataclass
+class _Session:
+    """A run under way: lists every file in the ledger, makes jobs of those that are new."""
 
+    ledger: Ledger
+    bundle: Bundle
+    device: str
+    settings: Settings
+    shard: tuple[int, int]
+    watcher: Watcher | None
+    start: tuple[str, datetime, bool]
+    """Context, time, and whether to begin anew; see Ledger.begin."""
+    run: Run = field(default_factory=Run)
+    listed: int = 0
+    searched: list[Searched] = field(default_factory=list)
+    copies: list[str] = field(default_factory=list)
+    """Files whose image is being measured for another file."""
 
-def _pseudonymised(record: ClipRecord, key: bytes | None) -> ClipRecord:
-    if key is None or record.identity is None or record.identity.patient_id is None:
-        return record
-    digest = hmac.new(key, record.identity.patient_id.encode(), "sha256").hexdigest()[:16]
-    return replace(record, identity=replace(record.identity, patient_id=digest))
+    def jobs(self, items: Iterator[Found | Skipped | Searched]) -> Iterator[Job]:
+        """List what is found; yield what has to be measured."""
+        if self.shard != (1, 1):
+            self._begin()  # an empty shard has its tables, too
+        for item in items:
+            if isinstance(item, Searched):
+                self.searched.append(item)
+            elif isinstance(item, Skipped):
+                self.run.skipped += 1
+                self.run.archives += item.archive
+            elif _in_shard(item.source.name, self.shard):
+                self._begin()
+                self.listed += 1
+                yield from self._job(item)
+        if self.watcher:
+            self.watcher.total(self.listed)
 
+    def _begin(self) -> None:
+        if not self.ledger.begun:
+            context, now, fresh = self.start
+            self.ledger.begin(context, _who(self.settings), at=now.isoformat(), fresh=fresh)
 
-def _clear(folder: Path) -> None:
-    """Take away the overlays of a former run, and nothing else."""
-    with writing(folder):
-        for path in folder.iterdir():
-            if _OVERLAY_NAME.fullmatch(path.name):
-                path.unlink()
-
-
-def _draw(path: Path, clip: MeasuredClip, folder: Path) -> int:
-    """Draw what was outlined; return how many pictures failed. Raises OutputError.
-
-    Names come from the content: file names may name patients.
-    """
-    missing = 0
-    for number in clip.findings:
-        target = folder / overlay_name(clip.record.sha256 or "", number)
+    def _job(self, found: Found) -> Iterator[Job]:
+        file, place = printable(found.source.name), len(self.searched)
         try:
-            picture = _picture(path, clip, number)
-            with writing(target), replacing(target) as temporary:
-                save_overlay(picture, temporary)
-        except OutputError:
-            raise
-        except Exception:  # noqa: BLE001 - a picture costs neither the row nor the batch
-            missing += 1
-    return missing
+            if found.problem is not None:
+                raise ClipError(found.problem)
+            stamp = str(found.source.stamp())
+            entry = self.ledger.known(file, stamp) or self._entry(found.source)
+        except ClipError as error:
+            record = ClipRecord.failed(file, printable(str(error)), self.bundle.name, self.device)
+            self.ledger.add_unreadable(record, place)
+            self._tell(record)
+            return
+        if self.ledger.add(file, stamp, entry, place):
+            yield Job(found.source, file, entry.sha256, entry.image, entry.identity, found.named)
+        elif (done := self.ledger.record(file)) is not None:
+            self._tell(done)
+        else:
+            self.copies.append(file)
+
+    def _entry(self, source: Source) -> Entry:
+        found = fingerprint(source)
+        who = {
+            name: None if text is None else printable(text)
+            for name, text in asdict(found.identity or ClipIdentity()).items()
+        }
+        key = self.settings.pseudonym_key
+        if key is not None and who["patient_id"] is not None:
+            who["patient_id"] = hmac.new(key, who["patient_id"].encode(), "sha256").hexdigest()[:16]
+        return Entry(found.sha256, found.key, ClipIdentity(**who))
+
+    def keep(self, outcome: Outcome) -> None:
+        """Keep what was measured."""
+        self.ledger.store(outcome)
+        if not outcome.no_image:
+            self._tell(outcome.record)
+
+    def tell_copies(self) -> None:
+        """Tell of the files whose image was measured for another file."""
+        for file in self.copies:
+            if (record := self.ledger.record(file)) is not None:
+                self._tell(record)
+        self.copies.clear()
+
+    def _tell(self, record: ClipRecord) -> None:
+        if self.watcher:
+            self.watcher.clip(record)
+
+    def sum_up(self) -> None:
+        """Count all rows, and what no row tells."""
+        without = self.ledger.without_image()
+        self.run.add(self.ledger)
+        self.run.empty_sources = [
+            printable(str(source.path))
+            for place, source in enumerate(self.searched)
+            if source.files == without.get(place, 0) and not source.elsewhere
+        ]
 
 
-def _picture(path: Path, clip: MeasuredClip, number: int) -> Image.Image:
-    if clip.sector is None:
-        raise ValueError("nothing was decoded")
-    row = next(row for row in clip.frames if row.frame == number)
-    with Clip.open(path) as source:
-        luma = source.frame(number).luma
-    finding = clip.findings[number]
-    shown = clip.sector if clip.in_region else neighbourhood(clip.sector, finding)
-    return draw_overlay(luma, shown, row, finding)
+def _in_shard(name: str, shard: tuple[int, int]) -> bool:
+    """Tell whether a file belongs to part i of n; its name decides, whatever else there is."""
+    part, parts = shard
+    digest = sha256(name.encode("utf-8", "surrogateescape")).digest()
+    return int.from_bytes(digest[:8]) % parts == part - 1
 
 
-def overlay_name(sha256: str, frame: int) -> str:
-    """Return the name of an overlay: the first 12 digits of the file's sha256, and the frame."""
-    return f"{sha256[:12]}-frame{frame:04d}.png"
-
-
-def write_run(run: Run, out: Path, bundle: Bundle, runtime: Runtime, settings: Settings) -> None:
-    """Write the tables and `run.json` of design section 7.
+def write_tables(ledger: Ledger, output: Output, summary: dict[str, Any]) -> None:
+    """Write the tables, `run.json` and `report.html`, and take away files that belong to no row.
 
     One that cannot be written does not keep the others from it; raises the first OutputError.
     """
-    rows = [record.row() for record in run.records]
-    summary = run_summary(run, bundle, runtime, settings)
+    out = output.folder
+
+    def report(path: Path) -> None:
+        from inference.report.write import write_report
+
+        write_report(path, ledger.rows(), summary, out / OVERLAYS, names=output.names)
+
     files: dict[str, Callable[[Path], None]] = {
-        "measurements.csv": lambda path: write_csv(path, CLIP_COLUMNS, rows),
-        "measurements.parquet": lambda path: write_parquet(path, CLIP_COLUMNS, rows),
-        "frames.parquet": lambda path: write_parquet(path, FRAME_COLUMNS, run.frame_rows),
+        "measurements.csv": lambda path: write_csv(path, CLIP_COLUMNS, ledger.rows()),
+        "measurements.parquet": lambda path: write_parquet(path, CLIP_COLUMNS, ledger.rows()),
+        "frames.parquet": lambda path: write_parquet(path, FRAME_COLUMNS, ledger.frame_rows()),
         "run.json": lambda path: write_json(path, summary),
+        OVERLAYS: lambda path: _clear(path, ledger),
+        DICOM: lambda path: _clear(path, ledger),
+        "report.html": report,
     }
     failures = []
     for name, write in files.items():
@@ -237,9 +355,19 @@ def write_run(run: Run, out: Path, bundle: Bundle, runtime: Runtime, settings: S
         raise failures[0]
 
 
-def run_summary(run: Run, bundle: Bundle, runtime: Runtime, settings: Settings) -> dict[str, Any]:
-    """Return the content of `run.json`: versions, bundle, settings, counts, how it ended."""
-    best = [record.best for record in run.records]
+def _clear(folder: Path, ledger: Ledger) -> None:
+    """Take away the overlays or DICOM results that belong to no row, and nothing else."""
+    if not folder.is_dir():
+        return
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            own = _OWN_NAMES[folder.name].fullmatch(entry.name)
+            if own and not ledger.has_file(entry.name):
+                Path(entry.path).unlink()
+
+
+def _about(bundle: Bundle, engine: Engine, settings: Settings) -> dict[str, Any]:
+    """Return the part of `run.json` that tells how it was measured."""
     return {
         "versions": dict(_versions()),
         "bundle": {"name": bundle.name, "sha256": bundle.sha256},
@@ -247,22 +375,10 @@ def run_summary(run: Run, bundle: Bundle, runtime: Runtime, settings: Settings) 
             "threshold_mm": settings.threshold_mm,
             "spacing_mm": settings.user.spacing_mm if settings.user else None,
             "allow_ruler": settings.allow_ruler,
-            "device": runtime.device,
+            "device": engine.device,
             "frames": "all" if settings.all_frames else "best",
             "pseudonymised": settings.pseudonym_key is not None,
         },
-        "counts": {
-            "files": len(best),
-            "skipped": run.skipped,
-            "archives": run.archives,
-            "empty_sources": run.empty_sources,
-            "overlays_missing": run.overlays_missing,
-            "status": dict(sorted(Counter(str(row.status) for row in best).items())),
-            "reason": dict(sorted(Counter(str(row.reason) for row in best if row.reason).items())),
-            "call": dict(sorted(Counter(str(row.call) for row in best if row.call).items())),
-        },
-        "complete": run.complete,
-        "seconds": round(run.seconds, 3),
     }
 
 

@@ -3,16 +3,20 @@
 import csv
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from io import BytesIO
+from io import RawIOBase
+from itertools import islice
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Any
+from typing import Any, BinaryIO
 
 from inference.records import Value
 
 Row = Mapping[str, Value]
+
+# Rows of a Parquet table that are held in memory at a time.
+ROWS_IN_A_GROUP = 10_000
 
 _PLAIN_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 
@@ -117,9 +121,9 @@ def _text(name: str, value: Value) -> str:
     return str(value)
 
 
-def write_parquet(path: Path, columns: Mapping[str, type], rows: Sequence[Row]) -> None:
-    """Write a typed table; every column may be null."""
-    from arro3.core import Array, DataType, Field, Schema, Table
+def write_parquet(path: Path, columns: Mapping[str, type], rows: Iterable[Row]) -> None:
+    """Write a typed table, rows as they come, in groups of ROWS_IN_A_GROUP; all may be null."""
+    from arro3.core import Array, DataType, Field, RecordBatch, RecordBatchReader, Schema
     from arro3.io import write_parquet as write
 
     types = {
@@ -129,18 +133,52 @@ def write_parquet(path: Path, columns: Mapping[str, type], rows: Sequence[Row]) 
         bool: DataType.bool(),
     }
     schema = Schema([Field(name, types[kind]) for name, kind in columns.items()])
-    arrays = [
-        # Names of reasons and calls are enumerations; a table holds their text.
-        Array(
-            [str(row[name]) if isinstance(row[name], str) else row[name] for row in rows],
-            types[kind],
-        )
-        for name, kind in columns.items()
-    ]
-    content = BytesIO()  # not into the file: on a full disk arro3 panics past `except Exception`
-    write(Table.from_arrays(arrays, schema=schema), content)
-    with replacing(path) as temporary:
-        temporary.write_bytes(content.getbuffer())
+
+    failures: list[Exception] = []  # kept aside: arro3 panics where Python would raise
+
+    def batches() -> Iterator[RecordBatch]:
+        remaining = iter(rows)
+        try:
+            while group := list(islice(remaining, ROWS_IN_A_GROUP)):
+                arrays = [
+                    Array([_plain(row[name]) for row in group], types[kind])
+                    for name, kind in columns.items()
+                ]
+                yield RecordBatch.from_arrays(arrays, schema=schema)
+        except Exception as error:  # noqa: BLE001 - raised below
+            failures.append(error)
+
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        reader = RecordBatchReader.from_batches(schema, batches())
+        write(reader, _Sink(file, failures), max_row_group_size=ROWS_IN_A_GROUP)
+        if failures:
+            raise failures[0]
+        file.flush()
+
+
+def _plain(value: Value) -> Value:
+    """Return the text of an enumeration's name, everything else as it is."""
+    return str(value) if isinstance(value, str) else value
+
+
+class _Sink(RawIOBase):
+    """Writes to a file and keeps aside what goes wrong."""
+
+    def __init__(self, file: BinaryIO, failures: list[Exception]) -> None:
+        self._file = file
+        self._failures = failures
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, content: Any) -> int:
+        view = memoryview(content)
+        if not self._failures:
+            try:
+                self._file.write(view)
+            except OSError as error:
+                self._failures.append(error)
+        return view.nbytes
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -33,21 +33,23 @@ class BundleError(Exception):
 class IntervalTable:
     """The interval that holds the truth in a share `nominal` of cases, from held-out ones.
 
-    Its half width is `factor[i]` times the difficulty of the case, `base_mm` plus how softly the
-    network draws the interfaces (inference.spread). Bin i holds measured thicknesses below
-    `upper_mm[i]`, the last of which is infinite.
+    It reaches `lower_factor[i]` times the difficulty of the case below the measured thickness and
+    `upper_factor[i]` times above it: what a network draws too thick is mostly truly thinner. The
+    difficulty is `base_mm` plus how softly the network draws the interfaces (inference.spread).
+    Bin i holds measured thicknesses below `upper_mm[i]`, the last of which is infinite.
     """
 
     nominal: float
     base_mm: float
     upper_mm: tuple[float, ...]
-    factor: tuple[float, ...]
+    lower_factor: tuple[float, ...]
+    upper_factor: tuple[float, ...]
 
-    def half_width(self, thickness_mm: float, spread_mm: float) -> float:
-        """Return half the interval's width in mm for a measured thickness and spread in mm."""
-        bins = zip(self.upper_mm, self.factor, strict=True)
-        factor = next((f for upper, f in bins if thickness_mm < upper), self.factor[-1])
-        return factor * (self.base_mm + spread_mm)
+    def reach(self, thickness_mm: float, spread_mm: float) -> tuple[float, float]:
+        """Return how far (mm) the interval reaches below and above a measured thickness in mm."""
+        i = next((i for i, upper in enumerate(self.upper_mm) if thickness_mm < upper), -1)
+        difficulty = self.base_mm + spread_mm
+        return self.lower_factor[i] * difficulty, self.upper_factor[i] * difficulty
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,14 @@ def _share(value: Any, path: Path, what: str) -> float:
     return float(value)
 
 
+def _factor(item: Any, path: Path, side: str) -> float:
+    """Return a factor of one side; the cards of before had one for both."""
+    if isinstance(item, dict) and "factor" in item:
+        return _positive(item["factor"], path, "factor")
+    value = _field(item, path, side)
+    return 0.0 if value == 0 and not isinstance(value, bool) else _positive(value, path, side)
+
+
 def _intervals(card: dict[str, Any], path: Path) -> IntervalTable:
     bins = _field(card, path, "intervals", "bins")
     if not isinstance(bins, list) or not bins:
@@ -114,14 +124,17 @@ def _intervals(card: dict[str, Any], path: Path) -> IntervalTable:
         else _positive(b["below_mm"], path, "below_mm")
         for b in bins
     )
-    factor = tuple(_positive(_field(b, path, "factor"), path, "factor") for b in bins)
+    lower = tuple(_factor(b, path, "lower_factor") for b in bins)
+    higher = tuple(_factor(b, path, "upper_factor") for b in bins)
+    if any(below + above <= 0 for below, above in zip(lower, higher, strict=True)):
+        raise BundleError(f"{path}: intervals.bins has an interval without width.")
     base = _positive(_field(card, path, "intervals", "base_mm"), path, "intervals.base_mm")
     if upper[-1] != math.inf or list(upper) != sorted(set(upper)):
         raise BundleError(
             f"{path}: intervals.bins must rise and end with below_mm null, not {list(upper)}."
         )
     nominal = _positive(_field(card, path, "intervals", "nominal"), path, "intervals.nominal")
-    return IntervalTable(nominal, base, upper, factor)
+    return IntervalTable(nominal, base, upper, lower, higher)
 
 
 def _architecture(card: dict[str, Any], path: Path) -> dict[str, Any]:

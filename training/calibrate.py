@@ -37,8 +37,11 @@ FALSE_SHARE, LOST_SHARE, GOOD_MM = 0.02, 0.05, 2.0
 BIN_EDGES_MM = (4.0, 8.0, math.inf)
 BASE_MM = 0.6
 NOMINAL = 0.9
-# The smallest n of which the ceil((n + 1) * NOMINAL)-th is there.
-FEWEST_PATIENTS = math.ceil(NOMINAL / (1 - NOMINAL) - 1e-9)
+# How surely an interval holds the nominal share, in each bin. In three bins at once the share of all
+# then holds more surely.
+CONFIDENCE = 0.8
+# The smallest n of which one may lie outside on each side; see `spared`.
+FEWEST_PATIENTS = 29
 
 
 @contextmanager
@@ -114,32 +117,62 @@ def fit_min_quality(results: list[Result]) -> float:
     return min((i / 100 for i in range(1, 91)), key=excess)
 
 
+def spared(patients: int, nominal: float = NOMINAL, confidence: float = CONFIDENCE) -> int:
+    """Return how many of the patients calibrated on may lie outside, both sides together.
+
+    With m outside, the share of new patients inside is random through those calibrated on, and
+    follows Beta(n + 1 - m, m); the largest m is taken for which it reaches `nominal` with
+    `confidence` (Vovk 2012, Asian Conf. Machine Learning, 475, proposition 2a; for two sides Wilks
+    1941, Ann Math Stat 12:91). 0 where the patients are too few to leave one out on each side.
+    """
+    from scipy.stats import beta
+
+    # The less confident the more are outside, so the first that fails ends the search.
+    m = 1
+    while m < patients and beta.sf(nominal, patients - m, m + 1) >= confidence:
+        m += 1
+    return m if m >= 2 else 0
+
+
 def fit_intervals(
     results: list[Result], upper_mm: tuple[float, ...] = BIN_EDGES_MM
 ) -> IntervalTable:
-    """Split-conformal intervals by measured thickness, scaled by difficulty.
+    """Split-conformal intervals by measured thickness, scaled by difficulty, one side at a time.
 
-    The factor of a bin is the ceil((n + 1) * nominal)-th smallest ratio of absolute error to
-    difficulty in it, which covers a new case of the same kind with at least the nominal probability
-    (Lei et al. 2018, J Am Stat Assoc 113:1094, theorem 2 and section 5.2). The n are patients:
-    the cases of one are alike and count as one together, 1/k each, for a case of a new patient
-    (Dunn, Wasserman and Ramdas 2023, J Am Stat Assoc 118:2491, pooling of distributions). Raises
-    ValueError where a bin has too few patients for that.
+    The error over the difficulty (Lei et al. 2018, J Am Stat Assoc 113:1094, section 5.2) is signed:
+    what is drawn too thick on the whole moves the interval and does not widen it. Of the n patients
+    of a bin `spared` lie outside, half on each side, so that the interval holds for the nominal
+    share of new ones with CONFIDENCE and not only on average. The cases of one patient are alike
+    and count as one together, 1/k each, for a case of a new patient (Dunn, Wasserman and Ramdas
+    2023, J Am Stat Assoc 118:2491, pooling of distributions). The measured thickness always lies
+    within. Raises ValueError where a bin has too few patients.
     """
-    plain = IntervalTable(NOMINAL, BASE_MM, upper_mm, (1.0,) * len(upper_mm))
+    plain = IntervalTable(NOMINAL, BASE_MM, upper_mm, *2 * ((1.0,) * len(upper_mm),))
     factors = []
     for low, high, inside in binned(results, upper_mm):
-        ratios = sorted((abs(r.error_mm or 0.0) / half_width(plain, r), r.patient) for r in inside)
+        # Where the truth lies above what was measured the ratio is positive.
+        ratios = [(-(r.error_mm or 0.0) / difficulty(r), r.patient) for r in inside]
         each = Counter(patient for _, patient in ratios)
-        rank = math.ceil((len(each) + 1) * NOMINAL)
-        if rank > len(each):
+        outside = spared(len(each))
+        if not outside:
             raise ValueError(
                 f"only {len(each)} patients measured from {low:g} to {high:g} mm: too few for a "
                 f"{NOMINAL:.0%} interval; {FEWEST_PATIENTS} are needed."
             )
-        counted = np.cumsum([1 / each[patient] for _, patient in ratios])
-        factors.append(ratios[int(np.searchsorted(counted, rank - 1e-9))][0])
-    return replace(plain, factor=tuple(factors))
+
+        # Bands that are seen in part are measured far too thin: the odd one may be too thick.
+        above = _outermost([(x, p) for x, p in ratios], each, outside // 2)
+        below = _outermost([(-x, p) for x, p in ratios], each, outside - outside // 2)
+        factors.append((max(below, 0.0), max(above, 0.0)))
+    lower, upper = zip(*factors, strict=True)
+    return replace(plain, lower_factor=lower, upper_factor=upper)
+
+
+def _outermost(ratios: list[tuple[float, str]], cases: Counter[str], rank: int) -> float:
+    """Return the ratio at which so many patients, from the largest down, are reached."""
+    order = sorted(ratios, reverse=True)
+    counted = np.cumsum([1 / cases[patient] for _, patient in order])
+    return order[int(np.searchsorted(counted, rank - 1e-9))][0]
 
 
 def usable(results: list[Result]) -> list[Result]:
@@ -156,9 +189,9 @@ def binned(
         yield low, high, [r for r in judged if low <= (r.measured_mm or 0.0) < high]
 
 
-def half_width(table: IntervalTable, result: Result) -> float:
-    """Return half the width (mm) of the interval that a table gives a measured case."""
-    return table.half_width(result.measured_mm or 0.0, result.spread_mm or 0.0)
+def difficulty(result: Result) -> float:
+    """Return what the factors of intervals multiply, in mm; see IntervalTable."""
+    return BASE_MM + (result.spread_mm or 0.0)
 
 
 def widest(tables: list[IntervalTable]) -> IntervalTable:
@@ -168,7 +201,11 @@ def widest(tables: list[IntervalTable]) -> IntervalTable:
     held 82 instead of 90 %. Patients are a kind of their own.
     """
     first, *others = tables
-    if any(replace(other, factor=first.factor) != first for other in others):
+    lower, upper = first.lower_factor, first.upper_factor
+    if any(replace(o, lower_factor=lower, upper_factor=upper) != first for o in others):
         raise ValueError("tables of other bins cannot be compared")
-    factors = zip(*(table.factor for table in tables), strict=True)
-    return replace(first, factor=tuple(max(each) for each in factors))
+    return replace(
+        first,
+        lower_factor=tuple(map(max, zip(*(table.lower_factor for table in tables), strict=True))),
+        upper_factor=tuple(map(max, zip(*(table.upper_factor for table in tables), strict=True))),
+    )

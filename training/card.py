@@ -13,8 +13,14 @@ def write_card(
     """Write card.json with the hashes of the files beside it."""
     hashes = {name: file_sha256(out / name) for name in (WEIGHTS, *EXPORT)}
     bins = [
-        {"below_mm": None if upper == float("inf") else upper, "factor": round(factor, 3)}
-        for upper, factor in zip(intervals.upper_mm, intervals.factor, strict=True)
+        {
+            "below_mm": None if upper == float("inf") else upper,
+            "lower_factor": round(below, 3),
+            "upper_factor": round(above, 3),
+        }
+        for upper, below, above in zip(
+            intervals.upper_mm, intervals.lower_factor, intervals.upper_factor, strict=True
+        )
     ]
     card = fields | {
         "metrics": metrics,

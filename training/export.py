@@ -13,7 +13,7 @@ from training.card import write_card
 from training.config import Config
 
 # Until intervals are calibrated a bundle must not look precise.
-UNCALIBRATED = IntervalTable(0.9, 1.0, (float("inf"),), (20.0,))
+UNCALIBRATED = IntervalTable(0.9, 1.0, (float("inf"),), (20.0,), (20.0,))
 MIN_QUALITY = 0.5
 
 

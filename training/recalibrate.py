@@ -13,7 +13,6 @@ from training.calibrate import (
     FEWEST_PATIENTS,
     binned,
     fit_intervals,
-    half_width,
 )
 from training.card import write_card
 from training.summary import Result
@@ -21,13 +20,14 @@ from training.summary import Result
 
 @dataclass(frozen=True)
 class Bin:
-    """Measured thicknesses `low_mm` <= t < `high_mm`, the patients they are of, and half the mean
-    width of their intervals in mm."""
+    """Measured thicknesses `low_mm` <= t < `high_mm`, the patients they are of, and how far (mm)
+    their intervals reach below and above them on average."""
 
     low_mm: float
     high_mm: float
     patients: int
-    half_width_mm: float
+    below_mm: float
+    above_mm: float
 
 
 def edges_for(results: list[Result]) -> tuple[float, ...]:
@@ -56,9 +56,10 @@ def calibrated(results: list[Result]) -> tuple[IntervalTable, list[Bin]]:
     table = fit_intervals(results, edges)
     bins = []
     for low, high, inside in binned(results, edges):
-        widths = [half_width(table, r) for r in inside]
+        reach = [table.reach(r.measured_mm or 0.0, r.spread_mm or 0.0) for r in inside]
         patients = len({r.patient for r in inside})
-        bins.append(Bin(low, high, patients, sum(widths) / len(widths)))
+        below, above = (sum(side) / len(side) for side in zip(*reach, strict=True))
+        bins.append(Bin(low, high, patients, below, above))
     return table, bins
 
 

@@ -132,9 +132,9 @@ def _groups(judged: list[Result]) -> Iterable[Group]:
 
 def _group(name: str, members: list[Result]) -> Group:
     halves = [
-        r.upper_mm - r.measured_mm
+        (r.upper_mm - r.lower_mm) / 2
         for r in members
-        if r.upper_mm is not None and r.measured_mm is not None
+        if r.upper_mm is not None and r.lower_mm is not None
     ]
     half = float(np.mean(halves)) if halves else None
     return Group(name, len(members), share([r.covered for r in members]), half)

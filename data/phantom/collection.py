@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from data.phantom.dicom import Phantom, Renderer, make_phantom, write_dicom, write_label
+from data.phantom.unmeasurable import Situation, make_unmeasurable
 
 TRUTH_COLUMNS = (
     "file",
@@ -19,8 +20,8 @@ TRUTH_COLUMNS = (
     "renderer",
     "label",
 )
-# Tells the draw of which clips are empty from the draw of the clips.
-_EMPTY = 1
+# Tells the draws of which clips are empty or unmeasurable from the draw of the clips.
+_EMPTY, _UNMEASURABLE = 1, 2
 
 
 def truth_row(name: str, phantom: Phantom, label: str = "") -> dict[str, str]:
@@ -35,7 +36,7 @@ def truth_row(name: str, phantom: Phantom, label: str = "") -> dict[str, str]:
         "frames": str(len(phantom.frames)),
         "thickness_mm": f"{band.thickness_mm:.4f}" if band else "",
         "pattern": str(phantom.scene.pattern),
-        "subject": str(phantom.scene.subject),
+        "subject": phantom.situation or str(phantom.scene.subject),
         "orientation": phantom.scene.orientation or "",
         "fluid": "true" if band and band.fluid_mm > 0 else "false",
         "mm_per_px": f"{phantom.mm_per_px:.6f}",
@@ -52,18 +53,30 @@ def write_phantoms(
     frames: int = 1,
     renderer: str = Renderer.RANDOM,
     empty: float = 0.0,
+    freehand: bool = False,
+    unmeasurable: float = 0.0,
 ) -> list[dict[str, str]]:
     """Write `n` clips, their labels, and `truth.csv`; clip i depends on `seed` and i alone.
 
-    About a share `empty` shows no endometrium. Raises OSError, ValueError for an unknown renderer
+    About a share `unmeasurable` are stills of which nobody should take a thickness, every situation
+    in turn, and of the others a share `empty` shows no endometrium; `freehand` as in
+    `make_phantom`. Raises OSError, ValueError for an unknown renderer or one that has no free hand,
     and ImportError for one whose package is missing.
     """
     out.mkdir(parents=True, exist_ok=True)
     rows = []
     for i in range(n):
-        visible = bool(np.random.default_rng([seed, i, _EMPTY]).random() >= empty)
-        phantom = make_phantom((seed, i), frames=frames, renderer=renderer, visible=visible)
         name, label = f"phantom-{i + 1:04d}.dcm", f"phantom-{i + 1:04d}.label.nrrd"
+        if np.random.default_rng([seed, i, _UNMEASURABLE]).random() < unmeasurable:
+            situation = list(Situation)[i % len(Situation)]
+            phantom = make_unmeasurable((seed, i), situation, renderer)
+            write_dicom(phantom, out / name)
+            rows.append(truth_row(name, phantom))
+            continue
+        visible = bool(np.random.default_rng([seed, i, _EMPTY]).random() >= empty)
+        phantom = make_phantom(
+            (seed, i), frames=frames, renderer=renderer, visible=visible, freehand=freehand
+        )
         write_dicom(phantom, out / name)
         write_label(phantom, out / label)
         rows.append(truth_row(name, phantom, label))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from data.phantom.anatomy import Scene, Sector
+from data.phantom.freehand import Pose, wander
 from data.phantom.physical import render_physical
 from data.phantom.render import Picture, Raster, render
 from data.phantom.testscenes import legible, legible_scene, moved, physical_scene
@@ -35,11 +36,24 @@ class Renderer(StrEnum):
 
 
 @dataclass(frozen=True)
+class Panel:
+    """A part of the screen: box (row_0, column_0, row_1, column_1), inclusive, its
+    RegionSpatialFormat and RegionDataType (PS3.3 C.8.5.5.1), and whether it is measured in cm.
+    """
+
+    box: tuple[int, int, int, int]
+    spatial_format: int = 1
+    data_type: int = 1
+    in_cm: bool = True
+
+
+@dataclass(frozen=True)
 class Phantom:
     """A clip of one scene: frames uint8 (n, rows, columns) and mm per pixel of both axes.
 
-    `label` uint8 (rows, columns) is the truth of the first frame: 0 background, 1 endometrium,
-    2 fluid.
+    Colour frames are RGB, (n, rows, columns, 3). `label` uint8 (rows, columns) is the truth of the
+    first frame: 0 background, 1 endometrium, 2 fluid. `situation` says what else than its scene a
+    clip shows, if it does. `regions` are those of its header: None the fan's, none a PixelSpacing.
     """
 
     scene: Scene
@@ -47,6 +61,8 @@ class Phantom:
     mm_per_px: float
     label: NDArray[np.uint8] | None = None
     renderer: Renderer = Renderer.RANDOM
+    situation: str | None = None
+    regions: "tuple[Panel, ...] | None" = None
 
 
 def make_phantom(
@@ -55,16 +71,21 @@ def make_phantom(
     frames: int = 1,
     renderer: str = Renderer.RANDOM,
     visible: bool = True,
+    freehand: bool = False,
 ) -> Phantom:
     """Draw a phantom: the same arguments give the same pixels.
 
     `key` are whole numbers that name it, such as (seed, number); `thickness_mm` None draws the
     thickness. In a cine the uterus moves by some millimetres; the thickness stays. Randomised
     pictures are drawn again until they are legible, physical ones are taken as they come.
-    Without `visible` the clip shows no endometrium. Raises ValueError for an unknown renderer,
-    and ImportError for the slow one without its package.
+    Without `visible` the clip shows no endometrium. `freehand`, of physical pictures, also lets
+    obliquity and contact change from frame to frame (data.phantom.freehand). Raises ValueError for
+    an unknown renderer, or one that cannot do what is asked, and ImportError for the slow one
+    without its package.
     """
     how = Renderer(renderer)
+    if freehand and how is not Renderer.PHYSICAL:
+        raise ValueError(f"only physical phantoms are held by a free hand, not {how} ones")
     rng = np.random.default_rng([*key])
     sweep_mm = SWEEP_MM if frames > 1 else 0.0
     while True:
@@ -74,25 +95,43 @@ def make_phantom(
             scene = physical_scene(rng, thickness_mm, sweep_mm, visible)
         raster = raster_of(scene.sector)
         look = int(rng.integers(2**31))
-        picture = _render(scene, raster, look, how)
+        poses = wander(rng, frames) if freehand else _sweep(frames, sweep_mm)
+        picture = picture_of(scene, raster, look, how, pose=poses[0])
         if how is not Renderer.RANDOM or not visible or legible(scene, picture):
             break
     label = _label(picture)
     pictures = np.empty((frames, *FRAME_SHAPE), np.uint8)
     for i in range(frames):
         if i > 0:
-            shift = sweep_mm * math.sin(2 * math.pi * i / 24)
-            picture = _render(moved(scene, shift), raster, look, how, i)
-        pictures[i] = _furnish(picture, scene.sector, raster)
+            there = moved(scene, poses[i].shift_mm, poses[i].turn)
+            picture = picture_of(there, raster, look, how, i, poses[i])
+        pictures[i] = furnish(picture.luma, scene.sector, raster)
     return Phantom(scene, pictures, raster.spacing_mm[0], label, how)
 
 
-def _render(scene: Scene, raster: Raster, look: int, renderer: Renderer, frame: int = 0) -> Picture:
+def _sweep(frames: int, sweep_mm: float) -> list[Pose]:
+    """Return poses of an even sweep to either side, and nothing else that changes."""
+    ways = [sweep_mm * math.sin(2 * math.pi * i / 24) for i in range(frames)]
+    return [Pose((0.0, way)) for way in ways]
+
+
+def picture_of(  # noqa: PLR0917 - what a picture depends on
+    scene: Scene,
+    raster: Raster,
+    look: int,
+    renderer: Renderer,
+    frame: int = 0,
+    pose: Pose | None = None,
+) -> Picture:
+    """Render a scene; `look` is the seed of everything that is drawn on the way.
+
+    `pose` is how the probe is held in this frame; only physical pictures show it.
+    """
     rng = np.random.default_rng(look)
     if renderer is Renderer.RANDOM:
         return render(scene, raster, rng, marked=0.0, ragged_mm=0.0, wild=0.0)
     if renderer is Renderer.PHYSICAL:
-        return render_physical(scene, raster, rng, frame=frame)
+        return render_physical(scene, raster, rng, frame=frame, pose=pose)
     from data.phantom.simus import render_simus
 
     return render_simus(scene, raster, rng, frame=frame)
@@ -108,20 +147,19 @@ def _label(picture: Picture) -> NDArray[np.uint8]:
     return label
 
 
-def raster_of(sector: Sector) -> Raster:
-    """Fit the fan into the box, one scale for both axes."""
+def raster_of(sector: Sector, shape: tuple[int, int] = (BOX_HEIGHT, BOX_WIDTH)) -> Raster:
+    """Fit the fan into a box of `shape` (rows, columns), one scale for both axes."""
+    height, width = shape
     top = sector.radius_mm * (math.cos(sector.half_angle) - 1)
     reach = (sector.radius_mm + sector.depth_mm) * math.sin(min(sector.half_angle, math.pi / 2))
-    step = max((sector.depth_mm - top) / (BOX_HEIGHT - 4), 2 * reach / (BOX_WIDTH - 4))
-    return Raster(
-        (BOX_HEIGHT, BOX_WIDTH), (step, step), (top - 2 * step, -step * (BOX_WIDTH - 1) / 2)
-    )
+    step = max((sector.depth_mm - top) / (height - 4), 2 * reach / (width - 4))
+    return Raster(shape, (step, step), (top - 2 * step, -step * (width - 1) / 2))
 
 
-def _furnish(picture: Picture, sector: Sector, raster: Raster) -> NDArray[np.uint8]:
+def furnish(luma: NDArray[np.uint8], sector: Sector, raster: Raster) -> NDArray[np.uint8]:
     """Put the fan on a screen with header, grey bar and depth ruler (5 mm ticks)."""
     screen = Image.new("L", (FRAME_SHAPE[1], FRAME_SHAPE[0]))
-    screen.paste(Image.fromarray(picture.luma), (BOX_LEFT, BOX_TOP))
+    screen.paste(Image.fromarray(luma), (BOX_LEFT, BOX_TOP))
     draw = ImageDraw.Draw(screen)
     font = ImageFont.load_default(size=15)
     draw.text((16, 10), "ENDOMETER PHANTOM", fill=210, font=font)
@@ -164,7 +202,12 @@ def write_dicom(phantom: Phantom, path: Path) -> None:
     ds.Rows, ds.Columns = FRAME_SHAPE
     ds.BitsAllocated = ds.BitsStored = 8
     ds.HighBit, ds.PixelRepresentation = 7, 0
-    ds.SequenceOfUltrasoundRegions = [_region(phantom.mm_per_px)]
+    fan = Panel((BOX_TOP, BOX_LEFT, BOX_TOP + BOX_HEIGHT - 1, BOX_LEFT + BOX_WIDTH - 1))
+    panels = (fan,) if phantom.regions is None else phantom.regions
+    if panels:
+        ds.SequenceOfUltrasoundRegions = [_region(panel, phantom.mm_per_px) for panel in panels]
+    else:
+        ds.PixelSpacing = [f"{phantom.mm_per_px:.6f}"] * 2
     ds.file_meta = FileMetaDataset()
     if many:
         ds.NumberOfFrames, ds.FrameTime = len(phantom.frames), 40
@@ -174,7 +217,11 @@ def write_dicom(phantom: Phantom, path: Path) -> None:
         ds.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
         ds.PixelData = encapsulate([_jpeg(frame) for frame in phantom.frames])
     else:
-        ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
+        colour = phantom.frames.ndim == 4
+        ds.SamplesPerPixel = 3 if colour else 1
+        ds.PhotometricInterpretation = "RGB" if colour else "MONOCHROME2"
+        if colour:
+            ds.PlanarConfiguration = 0
         ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
         ds.PixelData = phantom.frames[0].tobytes()
     ds["PixelData"].VR = "OB"
@@ -194,16 +241,16 @@ def write_label(phantom: Phantom, path: Path) -> None:
     sitk.WriteImage(image, str(path), useCompression=True)
 
 
-def _region(mm_per_px: float) -> "object":
+def _region(panel: Panel, mm_per_px: float) -> "object":
     from pydicom.dataset import Dataset
 
     item = Dataset()
-    item.RegionSpatialFormat, item.RegionDataType, item.RegionFlags = 1, 1, 2
-    item.RegionLocationMinX0, item.RegionLocationMinY0 = BOX_LEFT, BOX_TOP
-    item.RegionLocationMaxX1 = BOX_LEFT + BOX_WIDTH - 1
-    item.RegionLocationMaxY1 = BOX_TOP + BOX_HEIGHT - 1
-    item.PhysicalUnitsXDirection = item.PhysicalUnitsYDirection = 3
-    item.PhysicalDeltaX = item.PhysicalDeltaY = mm_per_px / 10
+    item.RegionSpatialFormat, item.RegionDataType = panel.spatial_format, panel.data_type
+    item.RegionFlags = 2
+    item.RegionLocationMinY0, item.RegionLocationMinX0 = panel.box[:2]
+    item.RegionLocationMaxY1, item.RegionLocationMaxX1 = panel.box[2:]
+    item.PhysicalUnitsXDirection = item.PhysicalUnitsYDirection = 3 if panel.in_cm else 0
+    item.PhysicalDeltaX = item.PhysicalDeltaY = mm_per_px / 10 if panel.in_cm else 1.0
     return item
 
 

@@ -19,6 +19,7 @@ from data.phantom.acoustics import (
     scatterers,
 )
 from data.phantom.anatomy import Array, Rng, Scene
+from data.phantom.freehand import Pose, seen_from
 from data.phantom.render import Picture, Raster, label_shares
 from data.phantom.texture import strip_share
 from data.phantom.tissue import edge, paint
@@ -71,12 +72,21 @@ def sample_display(rng: Rng) -> Display:
     )
 
 
-def envelope(scene: Scene, grid: BeamGrid, probe: Probe, rng: Rng, frame: int = 0) -> Array:
+def envelope(
+    scene: Scene,
+    grid: BeamGrid,
+    probe: Probe,
+    rng: Rng,
+    frame: int = 0,
+    pose: Pose | None = None,
+) -> Array:
     """Return the mean envelope (range samples, beams) of a few looks at different angles."""
     medium = paint(scene, grid, rng)
     looks = int(rng.integers(2, 5))
     widest = rng.uniform(0.1, 0.22)
     seed = int(rng.integers(2**31))
+    if pose is not None:
+        medium = seen_from(medium, grid, pose, seed)
     points = scatterers(grid, seed, PER_MM2, frame)
     total = np.zeros(grid.shape, np.float32)
     for i, steer in enumerate(np.linspace(-widest, widest, looks)):
@@ -99,16 +109,20 @@ def scene_labels(scene: Scene, raster: Raster) -> Array:
     return label_shares(uterus, cover, fluid, scene.sector.contains(depth, lateral))
 
 
-def render_physical(scene: Scene, raster: Raster, rng: Rng, *, frame: int = 0) -> Picture:
+def render_physical(
+    scene: Scene, raster: Raster, rng: Rng, *, frame: int = 0, pose: Pose | None = None
+) -> Picture:
     """Insonify a scene and show it.
 
     The same generator state gives the same machine and tissue; `frame` numbers the frames of a
-    cine, from one of which to the next the speckle changes a little. The labels are those of the
-    scene, undistorted: what they measure is `scene.true_thickness_mm`.
+    cine, from one of which to the next the speckle changes a little. `pose` says how obliquely
+    the scene is cut and how well the probe touches; its shift and turn are the scene's already.
+    The labels are those of the scene, undistorted: what they measure is
+    `scene.true_thickness_mm`.
     """
     grid = beam_grid(scene.sector)
     probe, display = sample_probe(rng, scene.sector.depth_mm), sample_display(rng)
-    grey = display.grey(envelope(scene, grid, probe, rng, frame))
+    grey = display.grey(envelope(scene, grid, probe, rng, frame, pose))
     depth, lateral = raster.coordinates()
     sector = scene.sector.contains(depth, lateral)
     luma = np.rint(scan_convert(grid, grey, depth, lateral))

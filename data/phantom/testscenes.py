@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from data.phantom.anatomy import Kind, Pattern, Rng, Scene, Sector, Structure
+from data.phantom.anatomy import ArcFrame, Kind, Pattern, Rng, Scene, Sector, Structure
 from data.phantom.render import Picture
 from data.phantom.sampling import sample_scene
 
@@ -118,20 +118,29 @@ def legible(scene: Scene, picture: Picture) -> bool:
     return contrast >= wanted and 25 < around < 150 and 25 < inside < 235
 
 
-def moved(scene: Scene, shift_mm: float) -> Scene:
-    """Shift the uterus and all that lies in it sideways, as a small sweep of the probe does."""
-
-    def at(centre: tuple[float, float]) -> tuple[float, float]:
-        return centre[0], centre[1] + shift_mm
-
+def moved(scene: Scene, shift_mm: tuple[float, float], turn: float = 0.0) -> Scene:
+    """Shift the uterus and all that lies in it by mm (depth, lateral) and turn them by rad about
+    its middle, as a small sweep of the probe does."""
     uterus, band = scene.uterus, scene.endometrium
     if uterus is None:
         return scene
-    uterus = replace(uterus, frame=replace(uterus.frame, centre=at(uterus.frame.centre)))
+    middle, cosine, sine = uterus.frame.centre, math.cos(turn), math.sin(turn)
+
+    def at(centre: tuple[float, float]) -> tuple[float, float]:
+        z, x = centre[0] - middle[0], centre[1] - middle[1]
+        return (
+            middle[0] + cosine * z + sine * x + shift_mm[0],
+            middle[1] + cosine * x - sine * z + shift_mm[1],
+        )
+
+    def place(frame: ArcFrame) -> ArcFrame:
+        return replace(frame, centre=at(frame.centre), angle=frame.angle + turn)
+
+    uterus = replace(uterus, frame=place(uterus.frame))
     if band is not None:
-        band = replace(band, frame=replace(band.frame, centre=at(band.frame.centre)))
+        band = replace(band, frame=place(band.frame))
     structures = tuple(
-        replace(each, centre=at(each.centre))
+        replace(each, centre=at(each.centre), angle=each.angle + turn)
         if each.kind.in_uterus or each.kind.in_cavity
         else each
         for each in scene.structures

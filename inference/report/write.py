@@ -7,14 +7,13 @@ are asked for: clips go by the hash in the names of their overlays, patients and
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
 from imaging.reasons import Reason
-from inference.overlay import overlay_name
-from inference.records import Call, Measurement, Status, Value
+from inference.records import Call, Measurement, Status, Value, measurement_of
 from inference.report.figures import (
     Range,
     Trend,
@@ -151,12 +150,10 @@ class _Shelf:
 
     def of(self, row: Row) -> tuple[str | None, str | None]:
         """Return address and thumbnail of a row's overlay, None where there is none."""
-        if not row["sha256"] or not row["frame"]:
+        name = row["overlay"]
+        if not name or not (self.folder / str(name)).is_file():
             return None, None
-        name = overlay_name(str(row["sha256"]), int(row["frame"]))
-        if not (self.folder / name).is_file():
-            return None, None
-        return f"{self.address}/{name}", self.thumbnails.of(self.folder / name)
+        return f"{self.address}/{name}", self.thumbnails.of(self.folder / str(name))
 
 
 class _People:
@@ -204,7 +201,7 @@ def _cut(text: str) -> str:
 
 
 def _card(row: Row, people: _People, shelf: _Shelf) -> Card:
-    best = _measurement(row)
+    best = measurement_of(row)
     href, picture = shelf.of(row)
     interval = None
     if best.thickness_mm is not None and best.threshold_mm:
@@ -221,13 +218,6 @@ def _card(row: Row, people: _People, shelf: _Shelf) -> Card:
         picture,
         interval,
     )
-
-
-def _measurement(row: Row) -> Measurement:
-    values: dict[str, Any] = {f.name: row[f.name] for f in fields(Measurement)}
-    for name, kind in {"status": Status, "reason": Reason, "call": Call}.items():
-        values[name] = kind(values[name]) if values[name] else None
-    return Measurement(**values)
 
 
 def _details(row: Row, best: Measurement) -> str:

@@ -289,7 +289,7 @@ def test_frames_that_could_not_be_read_are_told(capsys):
 def test_what_was_passed_over_is_told_and_nothing_at_all_is_wrong_usage(clips, tmp_path):
     empty = tmp_path / "empty"
     empty.mkdir()
-    (clips / "more.zip").touch()
+    (clips / "more.rar").touch()
     done = run("measure", clips, empty, "--json")
     assert done.returncode == 0 and len(done.stdout.splitlines()) == 2
     assert f"nothing to measure in {empty}" in done.stderr and "passed over: 1" in done.stderr
@@ -301,8 +301,8 @@ def test_what_was_passed_over_is_told_and_nothing_at_all_is_wrong_usage(clips, t
 def test_sources_that_are_no_files_are_rows(clip, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "self").symlink_to("self")
-    (tmp_path / "a.zip").touch()
-    done = run("measure", clip, "x" * 300, *map(tmp_path.joinpath, ("pipe", "self", "a.zip")))
+    (tmp_path / "a.rar").touch()
+    done = run("measure", clip, "x" * 300, *map(tmp_path.joinpath, ("pipe", "self", "a.rar")))
     assert done.returncode == 1 and "0 measured, 1 refused, 4 failed" in done.stdout
     for why in ("name too long", "pipe, a socket", "symbolic links", "unpack it"):
         assert why in done.stdout

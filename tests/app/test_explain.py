@@ -29,15 +29,16 @@ def test_a_number_is_explained(cine):
     assert facts["status"] == "measured"
     assert math.prod(part["score"] for part in facts["parts"]) == pytest.approx(facts["quality"])
     assert facts["quality"] >= facts["least_quality"] == load_bundle().min_quality
-    half = load_bundle().intervals.half_width(facts["thickness_mm"], facts["spread_mm"])
-    assert facts["interval_half_mm"] == pytest.approx(half)
+    below, above = load_bundle().intervals.reach(facts["thickness_mm"], facts["spread_mm"])
+    assert facts["lower_mm"] == pytest.approx(facts["thickness_mm"] - below)
+    assert facts["upper_mm"] == pytest.approx(facts["thickness_mm"] + above)
     said = explain(cine)
     assert said.exit_code == 0
     for words in (
         f"cine.dcm frame {facts['frame']}/3: {facts['thickness_mm']:.1f} mm",
         "mm per pixel (row, column), from ultrasound_region",
         f"Quality {facts['quality']:.2f}",
-        f"Interval: {half:.1f} mm to either side",
+        f"Interval: {facts['lower_mm']:.1f} to {facts['upper_mm']:.1f} mm",
         f"Frames: {facts['frames_measured']} of 3 measured",
     ):
         assert words in said.stdout
@@ -50,7 +51,7 @@ def test_a_refusal_is_explained_without_numbers_that_are_not_there(tmp_path):
     path = write(tmp_path / "bare.dcm", header(96, 128), speckle(96, 128).tobytes())
     facts = json.loads(explain(path, "--json").stdout)
     assert (facts["status"], facts["reason"]) == ("not_measurable", "no_calibration")
-    assert facts["thickness_mm"] is facts["interval_half_mm"] is None
+    assert facts["thickness_mm"] is facts["lower_mm"] is None
     said = explain(path)
     assert said.exit_code == 0
     assert "no safe scale in the file" in said.stdout

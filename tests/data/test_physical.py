@@ -253,8 +253,10 @@ def test_the_label_of_a_clip_measures_its_truth(tmp_path):
 def test_labels_are_not_taken_for_clips(tmp_path):
     write_phantoms(tmp_path, n=1, seed=8, renderer="physical")
     found = list(discover([tmp_path]))
-    assert [item.path.name for item in found if isinstance(item, Found)] == ["phantom-0001.dcm"]
-    skipped = {item.path.name for item in found if isinstance(item, Skipped)}
+    assert [item.source.path.name for item in found if isinstance(item, Found)] == [
+        "phantom-0001.dcm"
+    ]
+    skipped = {item.source.path.name for item in found if isinstance(item, Skipped)}
     assert skipped == {"phantom-0001.label.nrrd", "truth.csv"}
 
 

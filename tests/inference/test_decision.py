@@ -8,8 +8,8 @@ from inference.decision import decide
 from inference.records import Call
 from models.bundle import IntervalTable
 
-TABLE = IntervalTable(0.9, 0.5, (4.0, 8.0, inf), (0.4, 0.6, 1.0))
-SPREAD = 0.5  # with the base 1 mm: half widths are the factors
+TABLE = IntervalTable(0.9, 0.5, (4.0, 8.0, inf), (0.4, 0.6, 1.0), (0.4, 0.6, 1.0))
+SPREAD = 0.5  # with the base 1 mm: the factors are mm
 
 
 @pytest.mark.parametrize(
@@ -48,3 +48,10 @@ def test_what_is_drawn_softly_is_known_less_well():
     assert sharp.upper_mm - 5.0 == pytest.approx(0.36)
     assert soft.upper_mm - 5.0 == pytest.approx(1.2)
     assert (sharp.call, soft.call) == (Call.THIN, Call.INDETERMINATE)
+
+
+def test_the_two_sides_have_factors_of_their_own():
+    table = IntervalTable(0.9, 0.5, (4.0, inf), (1.5, 0.2), (0.1, 0.9))
+    thin, thick = decide(3.0, SPREAD, table, 6.0), decide(4.0, SPREAD, table, 6.0)
+    assert (thin.lower_mm, thin.upper_mm) == pytest.approx((1.5, 3.1))
+    assert (thick.lower_mm, thick.upper_mm) == pytest.approx((3.8, 4.9))

@@ -12,7 +12,15 @@ from imaging.grid import GridImage, GridMapping, GridSpec
 from imaging.reasons import Reason, Refusal
 from inference.clip import measure_clip
 from inference.frame import Finding, View, find, segment, too_poor
-from inference.quality import POLICIES, Quality, Seen, assess, confidence
+from inference.quality import (
+    FULL_CONTRAST,
+    POLICIES,
+    SHARP_MM,
+    Quality,
+    Seen,
+    assess,
+    confidence,
+)
 from inference.records import Call, Measurement, Status
 from inference.words import in_words
 from models.bundle import load_bundle
@@ -46,8 +54,8 @@ def look(endometrium, sector=None, bundle=None, spacing=(MM, MM), **options):
     sector = np.ones((SPEC.size, SPEC.size), bool) if sector is None else sector
     view = View(Box(0, 0, SPEC.size - 1, SPEC.size - 1), sector, spacing)
     itself = GridMapping((0.0, 0.0), (1.0, 1.0))
-    grid = GridImage(np.zeros(sector.shape, np.float32), sector, itself, MM)
-    return find(grid, labels(endometrium, **options), view, bundle)
+    grid = GridImage((endometrium > 0.5).astype(np.float32), sector, itself, MM)
+    return find(grid, labels(endometrium, **options)[None], view, bundle)
 
 
 def even(mm):
@@ -59,7 +67,7 @@ def test_a_band_is_found_with_its_thickness(bundle):
     assert isinstance(found, Finding)
     assert found.thickness_mm == pytest.approx(6.0, abs=0.05)
     assert found.thickness_px == pytest.approx(20.0, abs=0.2)
-    assert found.quality.value > 0.8 and too_poor(found.quality, 0.5) is None
+    assert found.quality.value > 0.8 and not found.signs and too_poor(found.quality, 0.5) is None
 
 
 def test_fluid_is_taken_off_the_pixels_as_well(bundle):
@@ -119,13 +127,22 @@ def measured(mask, chord_mm, circle_mm, length_mm=20.0):
     )
 
 
+CLEAR = np.ones((5, 2))
+
+
+def seen(p, uterus, thickness, frame_mm=0.1, spread=0.5, contrasts=CLEAR, looks=None):
+    """What the policies look at: sharp and clear, and stable unless `looks` differ."""
+    looks = np.stack([p, p]) if looks is None else looks
+    return Seen(p, uterus, thickness, MM, frame_mm, spread, contrasts, looks)
+
+
 def test_a_thin_line_that_is_sure_along_its_middle_is_sure():
     mask = np.zeros((60, 60), bool)
     mask[29:32, 10:50] = True
     p = np.zeros((60, 60), np.float32)
     p[30, 10:50], p[29, 10:50], p[31, 10:50] = 0.95, 0.55, 0.55
     uterus = np.full((60, 60), 0.9, np.float32)
-    assert confidence(Seen(p, uterus, measured(mask, 1.0, 1.0), MM, 0.1)) > 0.85
+    assert confidence(seen(p, uterus, measured(mask, 1.0, 1.0))) > 0.85
 
 
 def test_each_doubt_lowers_the_quality():
@@ -133,8 +150,8 @@ def test_each_doubt_lowers_the_quality():
     mask[25:35, 10:50] = True
     sure, uterus = np.where(mask, 0.95, 0.0).astype(np.float32), np.full((60, 60), 0.9, np.float32)
 
-    def quality(p=sure, u=uterus, chord=3.0, circle=3.0, px=0.1, length=20.0):
-        return assess(Seen(p, u, measured(mask, chord, circle, length), MM, px)).value
+    def quality(p=sure, u=uterus, chord=3.0, circle=3.0, px=0.1, length=20.0, **other):
+        return assess(seen(p, u, measured(mask, chord, circle, length), px, **other)).value
 
     good = quality()
     assert good > 0.85
@@ -146,6 +163,17 @@ def test_each_doubt_lowers_the_quality():
     assert quality(length=12.0) == good, "as short as a whole one can be"
     assert quality(length=9.0) == pytest.approx(0.5 * good)
     assert quality(length=6.0) == quality(length=2.0) == 0
+    assert quality(spread=SHARP_MM) == good and quality(spread=4 * SHARP_MM) == good / 4
+    faint = CLEAR * [1, FULL_CONTRAST / 2]
+    assert quality(contrasts=faint) == pytest.approx(0.75 * good), "the fainter side counts"
+    broken = CLEAR.copy()
+    broken[:2, 1] = 0.1
+    assert quality(contrasts=broken) == pytest.approx(0.8 * good), "two pieces of five"
+    assert quality(contrasts=np.empty((0, 2))) == good / 4
+    one_sided = np.stack([sure, sure * (np.arange(60) < 30)])
+    assert quality(looks=one_sided) == pytest.approx(good * 2 / 3)
+    assert quality(looks=np.stack([sure, 0 * sure])) == 0
+    assert quality(looks=sure[None]) == pytest.approx(good), "one look alone disagrees with none"
 
 
 WEAKNESSES = {
@@ -154,6 +182,10 @@ WEAKNESSES = {
     "agreement": "disagree",
     "extent": "too short",
     "resolution": "coarse",
+    "sharpness": "where the interfaces lie",
+    "stability": "mirror image",
+    "contrast": "hardly shows",
+    "boundary": "a part of the length",
 }
 
 
@@ -164,7 +196,7 @@ def test_every_policy_is_looked_at_here():
 @pytest.mark.parametrize(("weak", "words"), WEAKNESSES.items())
 def test_a_poor_finding_names_its_weakest_part(weak, words):
     mask = np.ones((4, 4), bool)
-    sure = assess(Seen(np.ones((4, 4), np.float32), None, measured(mask, 3, 3), MM, 0.1))
+    sure = assess(seen(np.ones((4, 4), np.float32), None, measured(mask, 3, 3)))
     doubted = tuple(replace(p, score=0.1) if p.policy.name == weak else p for p in sure.parts)
     refusal = too_poor(Quality(doubted), 0.5)
     assert refusal.reason is Reason.LOW_QUALITY and words in refusal.message
@@ -198,11 +230,12 @@ def test_a_frame_and_its_mirror_image_get_the_same_answer(bundle):
     sector = np.ones((SPEC.size, SPEC.size), bool)
     view = View(Box(0, 0, SPEC.size - 1, SPEC.size - 1), sector, (MM, MM))
     luma, none = texture(1)[0], np.zeros_like(sector)
-    _, seen = segment(luma, none, view, bundle, Lopsided())
-    _, mirrored = segment(luma[:, ::-1], none, view, bundle, Lopsided())
-    assert np.allclose(seen, mirrored[..., ::-1], atol=1e-6)
-    assert seen[1].max() == pytest.approx(0.5)
-    assert (seen[1, :, : SPEC.size // 2] > 0.4).any() and (seen[1, :, SPEC.size // 2 :] > 0.4).any()
+    _, looks = segment(luma, none, view, bundle, Lopsided())
+    _, others = segment(luma[:, ::-1], none, view, bundle, Lopsided())
+    assert np.allclose(looks, others[::-1, ..., ::-1], atol=1e-6)
+    both = looks.mean(0)
+    assert both[1].max() == pytest.approx(0.5)
+    assert (both[1, :, : SPEC.size // 2] > 0.4).any() and (both[1, :, SPEC.size // 2 :] > 0.4).any()
 
 
 def texture(frames):

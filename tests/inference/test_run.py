@@ -15,9 +15,10 @@ from data.phantom.dicom import make_phantom, write_dicom
 from imaging.calibration import user_calibration
 from imaging.reasons import Reason
 from inference.clip import Settings, measure_clip
+from inference.engines import Serial
 from inference.overlay import neighbourhood
 from inference.records import CLIP_COLUMNS, FRAME_COLUMNS, Call, Status
-from inference.run import measure, overlay_name
+from inference.run import measure as run_measure
 from models.bundle import load_bundle
 from models.runtime import OpenVinoRuntime
 
@@ -46,6 +47,10 @@ def still(tmp_path, phantom):
     path.parent.mkdir()
     write_dicom(phantom, path)
     return path
+
+
+def measure(sources, bundle, runtime, *settings, **options):
+    return run_measure(sources, bundle, Serial(bundle, runtime), *settings, **options)
 
 
 def edit(path: Path, change, name="edited.dcm") -> Path:
@@ -161,8 +166,8 @@ def test_the_ruler_is_a_source_where_it_is_allowed(still, bundle, runtime, phant
     assert best.calibration == "ruler"
     assert best.row_mm == best.column_mm == pytest.approx(phantom.mm_per_px, rel=0.003)
     if best.thickness_mm is not None and stated.thickness_mm is not None:
-        half = bundle.intervals.half_width(best.thickness_mm, clip.findings[1].spread_mm)
-        assert best.upper_mm - best.thickness_mm > half + 0.03 * best.thickness_mm
+        _, above = bundle.intervals.reach(best.thickness_mm, clip.findings[1].spread_mm)
+        assert best.upper_mm - best.thickness_mm > above + 0.03 * best.thickness_mm
     blind = measure_clip(edit(bare, without_ruler), bundle, runtime, Settings(allow_ruler=True))
     assert blind.record.best.reason is Reason.NO_CALIBRATION
     own = measure_clip(still, bundle, runtime, Settings(allow_ruler=True)).record.best
@@ -397,10 +402,11 @@ def test_what_a_run_leaves(still, bundle, runtime, tmp_path):
     assert sum(summary["counts"]["call"].values()) == 2
     assert summary["settings"]["threshold_mm"] == 6.0 and summary["seconds"] > 0
     measured = [r for r in rows if r["status"] == "measured"]
-    names = {overlay_name(r["sha256"], int(r["frame"])) for r in measured}
+    names = {r["overlay"] for r in measured}
     assert {p.name for p in (out / "overlays").iterdir()} == names
     assert sorted(p.name for p in out.iterdir()) == [
         "frames.parquet",
+        "ledger.sqlite",
         "measurements.csv",
         "measurements.parquet",
         "overlays",

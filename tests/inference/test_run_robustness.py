@@ -13,11 +13,11 @@ import pytest
 from dicom_factory import header, speckle, write
 from PIL import Image
 
-from imaging.identity import ClipIdentity
-from inference import run as module
+from inference import jobs as module
 from inference.clip import MeasuredClip, Settings
+from inference.engines import Serial
 from inference.records import ClipRecord, Measurement, Status
-from inference.run import OutputError, UnusableOutputError, measure, overlay_name
+from inference.run import OutputError, UnusableOutputError, measure
 
 BUNDLE = SimpleNamespace(name="none", sha256="0" * 64)
 RUNTIME = SimpleNamespace(device="cpu")
@@ -28,14 +28,12 @@ STALE = "0123456789ab-frame0001.png"
 def pretended(monkeypatch):
     """Stands for the network: a measurement, drawn as a black picture."""
 
-    def measure_clip(path, bundle, runtime, settings):
+    def measure_clip(source, bundle, runtime, settings, digest):
         best = Measurement(1, Status.MEASURED, thickness_mm=7.0)
-        digest = (os.fsencode(path.stem).hex() + 64 * "0")[:64]
-        who = ClipIdentity(patient_id="p\ud800" if path.stem.startswith("caf") else "p")
         record = ClipRecord(
-            path.as_posix(), digest, who, 1, best, 1, 7.0, 0.0, bundle.name, runtime.device
+            source.name, digest, None, 1, best, 1, 7.0, 0.0, bundle.name, runtime.device
         )
-        if path.stem.startswith("report"):
+        if source.path.stem.startswith("report"):
             return MeasuredClip(record, (), {}, None, no_image=True)
         sector = np.ones((48, 64), bool)
         return MeasuredClip(record, (best,), {1: object()}, sector, in_region=True)
@@ -48,13 +46,14 @@ def pretended(monkeypatch):
 def clips(tmp_path):
     folder = tmp_path / "clips"
     folder.mkdir()
-    for name in ("a.dcm", "b.dcm", "c.dcm"):
-        write(folder / name, header(48, 64), speckle().tobytes())
+    for seed, name in enumerate(("a.dcm", "b.dcm", "c.dcm")):
+        write(folder / name, header(48, 64, PatientID="p"), speckle(seed=seed).tobytes())
     return folder
 
 
 def go(*sources, **options):
-    return measure(sources, BUNDLE, RUNTIME, options.pop("settings", None), **options)
+    engine = Serial(BUNDLE, RUNTIME)
+    return measure(sources, BUNDLE, engine, options.pop("settings", None), **options)
 
 
 def files(out):
@@ -77,7 +76,7 @@ def test_names_and_headers_that_are_no_text_reach_every_table(clips, tmp_path):
     out, seen = tmp_path / "out", []
     run = go(clips, empty, out=out, on_clip=lambda record: seen.append(json.dumps(record.row())))
     assert files(out) == ["b.dcm", "c.dcm", "caf\\xe9.dcm"]
-    assert run.records[-1].identity.patient_id == "p\\ud800" and run.complete
+    assert run.complete
     for name in ("measurements.parquet", "frames.parquet"):
         table = pq.read_table(out / name).to_pylist()
         assert table[2]["file"].endswith("caf\\xe9.dcm")
@@ -112,8 +111,11 @@ def test_a_disk_that_fills_up_ends_the_run_with_what_was_measured(clips, tmp_pat
     with pytest.raises(OutputError, match=r"overlays/.*: No space left.*free space") as error:
         go(clips, out=out)
     assert not isinstance(error.value, UnusableOutputError)
-    assert files(out) == ["a.dcm", "b.dcm"]
+    assert files(out) == ["a.dcm"], "b is measured again when there is room"
     assert len(list((out / "overlays").iterdir())) == 1, "no half picture"
+    monkeypatch.setattr(module, "save_overlay", real)
+    run = go(clips, out=out)
+    assert run.resumed == 1 and files(out) == ["a.dcm", "b.dcm", "c.dcm"]
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), MemoryError(), OSError("encoder error -2")])
@@ -182,7 +184,7 @@ def test_overlays_of_a_former_run_are_taken_away_and_nothing_else(clips, tmp_pat
     for name in (STALE, *kept):
         (out / "overlays" / name).touch()
     run = go(clips / "a.dcm", out=out)
-    new = overlay_name(run.records[0].sha256, 1)
+    new = run.records[0].overlay
     assert {p.name for p in (out / "overlays").iterdir()} == {new, *kept}
 
 
@@ -199,7 +201,7 @@ def test_folders_without_images_and_archives_are_counted(clips, tmp_path):
     for name in ("empty", "reports"):
         (tmp_path / name).mkdir()
     (tmp_path / "reports/report.dcm").touch()
-    (clips / "more.zip").touch()
+    (clips / "more.rar").touch()
     sources = [tmp_path / name for name in ("empty", "clips", "reports", "clips")]
     run = go(*sources, out=tmp_path / "out")
     counts = summary(tmp_path / "out")["counts"]

@@ -17,10 +17,23 @@ def change(folder, edit):
     (folder / CARD).write_text(json.dumps(card))
 
 
+def bin_of(lower, upper):
+    return {"below_mm": None, "lower_factor": lower, "upper_factor": upper}
+
+
+def test_an_interval_has_two_sides_and_a_card_of_before_had_one(copy):
+    change(copy, lambda c: c["intervals"].update(base_mm=0.5, bins=[bin_of(0, 0.8)]))
+    assert load_bundle(copy).intervals.reach(6.0, 1.0) == pytest.approx((0.0, 1.2))
+    old = [{"below_mm": 4.0, "factor": 0.6}, {"below_mm": None, "factor": 0.8}]
+    change(copy, lambda c: c["intervals"].update(bins=old))
+    assert load_bundle(copy).intervals.reach(3.0, 1.0) == pytest.approx((0.9, 0.9))
+    assert load_bundle(copy).intervals.reach(4.0, 1.0) == pytest.approx((1.2, 1.2))
+
+
 def test_the_shipped_bundle_loads_and_is_small():
     bundle = load_bundle()
     assert bundle.labels[:3] == ("background", "endometrium", "fluid")
-    assert bundle.intervals.half_width(6.0, 1.0) < 5, "intervals were never calibrated"
+    assert max(bundle.intervals.reach(6.0, 1.0)) < 5, "intervals were never calibrated"
     assert sum(f.stat().st_size for f in DEFAULT_BUNDLE.iterdir()) <= 16 * 2**20
 
 
@@ -88,6 +101,10 @@ def test_a_missing_field_is_named(copy, field):
         (lambda c: c["intervals"].update(bins=[]), "empty"),
         (lambda c: c["intervals"]["bins"][-1].update(below_mm=3.0), "rise"),
         (lambda c: c["intervals"]["bins"][0].update(factor=-1), "positive"),
+        (lambda c: c["intervals"].update(bins=[bin_of(-1.0, 1.0)]), "positive"),
+        (lambda c: c["intervals"].update(bins=[bin_of(0, 0)]), "without width"),
+        (lambda c: c["intervals"].update(bins=[{"below_mm": None}]), "lower_factor"),
+        (lambda c: c["intervals"].update(bins=[None]), "below_mm"),
     ],
 )
 def test_a_wrong_field_is_refused(copy, edit, says):

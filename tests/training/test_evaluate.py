@@ -24,7 +24,7 @@ from data.cases import read_cases
 from data.phantom.collection import write_phantoms
 from inference.records import Call, Status
 from models.bundle import IntervalTable, load_bundle
-from training.calibrate import NOMINAL, fit_intervals, fit_min_quality, fit_shift, widest
+from training.calibrate import fit_min_quality, fit_shift
 from training.evaluate import evaluate
 from training.gallery import badness, in_words
 from training.report import summary_of, write_report
@@ -314,63 +314,6 @@ def test_worse_is_worse():
     assert badness(replace(refused, visible=False)) == 0
     assert in_words(RESULT) == "Measured 7.0 mm instead of 5.0 mm: 2.0 mm too thick."
     assert in_words(refused).startswith("Not measured: too uncertain to give a number. True")
-
-
-def test_intervals_are_the_conformal_rank():
-    errors = np.linspace(0.01, 0.99, 99)
-    results = [
-        replace(RESULT, true_mm=mm - error, measured_mm=mm, patient=f"{mm} {i}", spread_mm=0.4)
-        for mm in (3.0, 5.0, 10.0)
-        for i, error in enumerate(errors)
-    ]
-    table = fit_intervals(results)
-    # ceil(100 * 0.9) = 90th of 99
-    for mm in (3.0, 5.0, 10.0):
-        assert table.half_width(mm, 0.4) == pytest.approx(errors[89])
-        assert table.half_width(mm, 1.4) == pytest.approx(2 * errors[89])  # base 0.6 mm
-    assert table.nominal == NOMINAL
-    with pytest.raises(ValueError, match=r"only 1 patients measured from 0 to 4 mm.*9 are needed"):
-        fit_intervals(results[98:])
-    assert fit_intervals(results[90:]).factor[0] == pytest.approx(errors[98])  # 9 of 9
-
-
-def test_the_wider_interval_of_every_bin_counts():
-    one = IntervalTable(0.9, 0.6, (4.0, math.inf), (0.5, 1.0))
-    other = replace(one, factor=(0.7, 0.8))
-    assert widest([one, other]).factor == (0.7, 1.0)
-    assert widest([one]) == one
-    with pytest.raises(ValueError, match="other bins"):
-        widest([one, replace(one, upper_mm=(8.0, math.inf))])
-
-
-def test_a_patient_with_many_scans_counts_as_one():
-    """Twenty bad scans of one woman must not widen what holds for all the others."""
-    others = [
-        replace(RESULT, true_mm=mm - 0.5, measured_mm=mm, patient=f"{mm} {i}", spread_mm=0.4)
-        for mm in (3.0, 5.0, 10.0)
-        for i in range(29)
-    ]
-    bad = replace(RESULT, true_mm=1.0, measured_mm=3.0, patient="one", spread_mm=0.4)
-    assert fit_intervals([*others, bad]) == fit_intervals([*others, *[bad] * 20])
-    assert fit_intervals([*others, bad]).factor[0] == pytest.approx(0.5)
-
-
-@given(st.lists(st.lists(st.floats(0, 5), min_size=1, max_size=4), min_size=9, max_size=40))
-def test_patients_are_covered_as_promised(errors):
-    """Of the patients calibrated on, weighted alike, the nominal share lies within."""
-    results = [
-        replace(RESULT, true_mm=20 - error, measured_mm=20.0, patient=str(i), spread_mm=0.4)
-        for i, each in enumerate(errors)
-        for error in each
-    ]
-    fill = [
-        replace(RESULT, true_mm=mm, measured_mm=mm, patient=f"{mm} {i}")
-        for mm in (3.0, 5.0)
-        for i in range(9)
-    ]
-    half = fit_intervals([*results, *fill]).half_width(20.0, 0.4)
-    covered = [np.mean([error <= half + 1e-9 for error in each]) for each in errors]
-    assert np.sum(covered) >= math.ceil((len(errors) + 1) * NOMINAL) - 1e-6
 
 
 def test_the_quality_limit_parts_good_numbers_from_false_ones():

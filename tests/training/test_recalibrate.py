@@ -21,6 +21,11 @@ from training.recalibrate import calibrated, edges_for, write_calibrated
 from training.summary import Result
 
 
+N = FEWEST_PATIENTS
+# So many that enough of them are measured.
+PHANTOMS = 36
+
+
 def result(measured_mm, patient, error_mm=0.3, spread_mm=0.4):
     return Result(
         name=str(patient),
@@ -41,12 +46,12 @@ def group(mm, patients, first=0, **kind):
 @pytest.mark.parametrize(
     ("counts", "edges"),
     [
-        ((9, 9, 9), BIN_EDGES_MM),
-        ((9, 9, 8), (4.0, math.inf)),  # the last goes with the one before
-        ((8, 9, 9), (8.0, math.inf)),  # the first with the next
-        ((3, 3, 3), (math.inf,)),
-        ((0, 9, 0), (math.inf,)),
-        ((9, 0, 0), (math.inf,)),
+        ((N, N, N), BIN_EDGES_MM),
+        ((N, N, N - 1), (4.0, math.inf)),  # the last goes with the one before
+        ((N - 1, N, N), (8.0, math.inf)),  # the first with the next
+        ((10, 10, 10), (math.inf,)),
+        ((0, N, 0), (math.inf,)),
+        ((N, 0, 0), (math.inf,)),
     ],
 )
 def test_bins_with_too_few_patients_go_together(counts, edges):
@@ -65,25 +70,26 @@ def test_scans_of_one_woman_are_no_patients():
 
 
 def test_what_was_refused_or_is_unknown_does_not_count():
-    sound = group(5.0, 9)
+    sound = group(5.0, N)
     refused = replace(sound[0], measured_mm=None, status=Status.NOT_MEASURABLE)
     unknown = replace(sound[0], true_mm=None)
     assert usable([*sound, refused, unknown]) == sound
     assert calibrated([*sound, refused, unknown]) == calibrated(sound)
 
 
-def test_half_widths_are_those_of_the_cases():
-    results = group(5.0, 20, error_mm=1.0) + group(10.0, 20, 100, error_mm=2.0, spread_mm=1.4)
+def test_widths_are_those_of_the_cases():
+    results = group(5.0, N, error_mm=1.0) + group(10.0, N, 100, error_mm=-2.0, spread_mm=1.4)
     table, (near, far) = calibrated(results)
-    assert (near.half_width_mm, far.half_width_mm) == pytest.approx((1.0, 2.0))
+    assert (near.below_mm, near.above_mm) == pytest.approx((1.0, 0.0))
+    assert (far.below_mm, far.above_mm) == pytest.approx((0.0, 2.0))
     assert (near.high_mm, far.low_mm, far.high_mm) == (8.0, 8.0, math.inf)
-    assert table.half_width(10.0, 0.4) == pytest.approx(1.0), "half as difficult, half as wide"
+    assert table.reach(10.0, 0.4) == pytest.approx((0, 1)), "half as difficult, half as wide"
 
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
     folder = tmp_path_factory.mktemp("phantoms")
-    write_phantoms(folder, n=16, seed=77)
+    write_phantoms(folder, n=PHANTOMS, seed=77)
     return folder
 
 
@@ -99,7 +105,7 @@ def test_a_bundle_is_calibrated_and_measures_with_its_new_intervals(dataset, tmp
     assert own.name == "mine" and own.sha256 == shipped.sha256
     assert own.intervals != shipped.intervals
     card = json.loads((tmp_path / "own" / "card.json").read_text())
-    assert card["calibration"] == {"cases": 16, "patients": 16, "of": shipped.name}
+    assert card["calibration"] == {"cases": PHANTOMS, "patients": PHANTOMS, "of": shipped.name}
     runtime, covered = OpenVinoRuntime(own), []
     rows = (dataset / "truth.csv").read_text().splitlines()[1:]
     for row in rows:

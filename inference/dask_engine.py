@@ -1,0 +1,155 @@
+"""The engine for a Dask cluster: Slurm, Kubernetes, or a row of workstations."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from inference.jobs import EngineError, Job, Outcome, Task, lost, perform
+from models.bundle import Bundle, BundleError, load_bundle
+from models.runtime import Runtime, choose_runtime
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+# Jobs with a worker thread or waiting for it: enough that none is idle while an answer travels.
+IN_FLIGHT = 3
+# How often a file may be with a worker that dies before it is given up.
+DEATHS = 2
+# A worker's resource that says it has a GPU, as in `dask worker --resources GPU=1`.
+GPU = "GPU"
+
+
+@dataclass(frozen=True)
+class Dask:
+    """Measures on the workers of a running cluster.
+
+    Workers need this version of endometer, the files under the same paths, and the output folder
+    for overlays. With the device cuda, only workers with the resource GPU are used. A worker that
+    dies has its files measured by others.
+    """
+
+    bundle: Bundle
+    address: str
+    device: str = "cpu"
+
+    def run(self, jobs: Iterator[Job], task: Task) -> Iterator[Outcome]:
+        """See Engine."""
+        try:
+            from distributed import Client
+        except ImportError:
+            raise EngineError("--engine dask needs pip install 'endometer[dask]'.") from None
+        try:
+            client = Client(self.address, timeout="10s", set_as_default=False)
+        except (OSError, ValueError, TimeoutError) as error:
+            raise EngineError(
+                f"--scheduler {self.address} does not answer: {error}. Start one with "
+                "`dask scheduler`, and workers with `dask worker ADDRESS`."
+            ) from None
+        with client:
+            _check(client, self)
+            yield from self._measure(client, jobs, task)
+
+    def _measure(self, client: "Client", jobs: Iterator[Job], task: Task) -> Iterator[Outcome]:
+        from distributed import KilledWorker, as_completed
+
+        waiting: dict["Future", Job] = {}
+        results = as_completed(loop=client.loop)
+
+        def fill() -> None:
+            room = max(1, IN_FLIGHT * sum(client.nthreads().values()))
+            for job in islice(jobs, room - len(waiting)):
+                future = client.submit(
+                    _work,
+                    job,
+                    task,
+                    self.bundle.path,
+                    self.bundle.sha256,
+                    self.device,
+                    pure=False,  # what a file holds may change between two runs
+                    resources={GPU: 1} if self.device == "cuda" else None,
+                )
+                waiting[future] = job
+                results.add(future)
+
+        fill()
+        while waiting:
+            future = next(results)
+            job = waiting.pop(future)
+            try:
+                outcome: Outcome = future.result()
+            except KilledWorker:
+                outcome = lost(job, DIED, self.bundle, self.device)
+            future.release()
+            fill()
+            yield outcome
+
+
+DIED = (
+    "The workers that measured this clip died of it: a fault in a decoder, or too little memory. "
+    "The other clips are not affected. Check the file, or give the workers more memory."
+)
+
+
+def _check(client: "Client", engine: Dask) -> None:
+    """Raise EngineError if a worker cannot do this job, or there is none."""
+    found: dict[str, str] = client.run(
+        _problem, engine.bundle.path, engine.bundle.sha256, _version()
+    )
+    if not found:
+        raise EngineError(
+            f"The scheduler at {engine.address} has no worker. Start one with "
+            f"`dask worker {engine.address}`."
+        )
+    for worker, problem in sorted(found.items()):
+        if problem:
+            raise EngineError(f"The worker {worker} cannot be used: {problem}")
+    if engine.device == "cuda":
+        resources = client.scheduler_info()["workers"].values()
+        if not any(GPU in worker["resources"] for worker in resources):
+            raise EngineError(
+                f"No worker has the resource {GPU}. Start them with --resources {GPU}=1, or use "
+                "--device cpu."
+            )
+
+
+def _version() -> str:
+    return metadata.version("endometer")
+
+
+def _problem(path: Path, sha256: str, version: str) -> str:
+    """Return, on a worker, why it cannot measure; an empty string if it can."""
+    if _version() != version:
+        return f"it has endometer {_version()}, not {version}."
+    try:
+        _bundle(path, sha256)
+    except BundleError as error:
+        return str(error)
+    return ""
+
+
+def _bundle(path: Path, sha256: str) -> Bundle:
+    """Load the model: the installed one if it is that one, else from the path."""
+    shipped = load_bundle()
+    if shipped.sha256 == sha256:
+        return shipped
+    bundle = load_bundle(path)
+    if bundle.sha256 != sha256:
+        raise BundleError(f"{path} is another model than on the machine that asks.")
+    return bundle
+
+
+_own = threading.local()  # a compiled network serves one thread at a time
+
+
+def _work(job: Job, task: Task, path: Path, sha256: str, device: str) -> Outcome:
+    """Measure on a worker, with the network that its thread keeps from file to file."""
+    key = (sha256, device)
+    if getattr(_own, "key", None) != key:
+        bundle = _bundle(path, sha256)
+        runtime: Runtime = choose_runtime(bundle, device)
+        _own.key, _own.bundle, _own.runtime = key, bundle, runtime
+    return perform(job, task, _own.bundle, _own.runtime)

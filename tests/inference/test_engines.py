@@ -1,0 +1,175 @@
+"""Engines: the same rows from one process, from several, from a cluster; whatever dies."""
+
+import os
+from dataclasses import dataclass, replace
+from itertools import count
+
+import pytest
+
+from data.phantom.collection import write_phantoms
+from imaging.identity import ClipIdentity
+from imaging.source import Source
+from inference.clip import Settings
+from inference.engines import IN_FLIGHT, WORTH_WORKERS, Local, Serial
+from inference.jobs import EngineError, Job, Task
+from inference.records import Status
+from models.bundle import load_bundle
+from models.runtime import OpenVinoRuntime
+
+
+@dataclass(frozen=True)
+class Deadly(Source):
+    """A file in whose decoder the process dies."""
+
+    def open(self):
+        os._exit(11)
+
+
+@dataclass(frozen=True)
+class DeadlyOnce(Source):
+    """A file that kills its process the first time only, as where memory is short."""
+
+    def open(self):
+        try:
+            self.path.with_suffix(".mark").touch(exist_ok=False)
+        except FileExistsError:
+            return super().open()
+        os._exit(11)
+
+
+@pytest.fixture(scope="module")
+def bundle():
+    return load_bundle()
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("clips")
+    write_phantoms(folder, n=6, seed=5, frames=1, renderer="physical", empty=0.3)
+    return sorted(folder.glob("*.dcm"))
+
+
+def job(path, kind=Source):
+    return Job(kind(path), path.name, path.stem, path.stem, ClipIdentity(patient_id=path.stem))
+
+
+def outcomes(engine, jobs, task=None):
+    found = list(engine.run(iter(jobs), task or Task(Settings())))
+    return sorted(found, key=lambda outcome: outcome.job.file)
+
+
+@pytest.fixture(scope="module")
+def serial(bundle, clips):
+    return outcomes(Serial(bundle, OpenVinoRuntime(bundle)), map(job, clips))
+
+
+@pytest.fixture(scope="module")
+def local(bundle):
+    return Local(bundle, OpenVinoRuntime(bundle), 2)
+
+
+def test_several_processes_give_the_rows_of_one(serial, local, clips, tmp_path):
+    task = Task(Settings(), tmp_path)
+    found = outcomes(local, map(job, clips), task)
+    assert [replace(o.record, overlay=None) for o in found] == [o.record for o in serial]
+    assert [o.frames for o in found] == [o.frames for o in serial]
+    assert any(o.record.best.status is Status.MEASURED for o in found)
+    assert {p.name for p in tmp_path.iterdir()} == {n for o in found for n in o.overlays} != set()
+    best = [o for o in found if o.overlays]
+    assert all(o.record.overlay in o.overlays for o in best)
+
+
+def test_few_files_start_no_process(serial, local, clips, monkeypatch):
+    monkeypatch.setattr("inference.engines._Pool", None)
+    few = clips[: WORTH_WORKERS - 1]
+    assert [o.record for o in outcomes(local, map(job, few))] == [o.record for o in serial[:3]]
+
+
+def test_a_file_that_kills_its_process_costs_itself_alone(serial, local, clips, tmp_path):
+    jobs = [job(path) for path in clips]
+    jobs[1:1] = [job(tmp_path / "deadly.dcm", Deadly)]
+    found = {o.job.file: o.record for o in outcomes(local, jobs)}
+    assert len(found) == len(jobs)
+    dead = found.pop("deadly.dcm")
+    assert dead.best.status is Status.FAILED and "process" in dead.best.message
+    assert dead.sha256 == "deadly" and dead.identity.patient_id == "deadly"
+    assert [found[o.job.file] for o in serial] == [o.record for o in serial]
+
+
+def test_a_file_whose_process_dies_once_is_measured_again(serial, local, clips, tmp_path):
+    (tmp_path / "once.dcm").write_bytes(clips[0].read_bytes())
+    jobs = [job(tmp_path / "once.dcm", DeadlyOnce), *map(job, clips[1:4])]
+    found = {o.job.file: o.record for o in outcomes(local, jobs)}
+    assert (tmp_path / "once.mark").exists()
+    assert found.pop("once.dcm").best == serial[0].record.best
+    assert list(found.values()) == [o.record for o in serial[1:4]]
+
+
+def test_jobs_are_taken_only_as_there_is_room_for_them(local, clips):
+    taken = count()
+    last = -1
+
+    def jobs():
+        nonlocal last
+        for _ in range(5):
+            for path in clips:
+                last = next(taken)
+                yield job(path)
+
+    for done, _ in enumerate(local.run(jobs(), Task(Settings()))):
+        assert last - done <= max(WORTH_WORKERS, IN_FLIGHT * local.workers)
+    assert last == done == 5 * len(clips) - 1
+
+
+def test_a_run_that_is_given_up_leaves_no_process(local, clips):
+    from multiprocessing import active_children
+
+    running = local.run(map(job, clips * 3), Task(Settings()))
+    next(running)
+    assert active_children()
+    running.close()
+    assert not active_children()
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None, processes=True
+    ) as found:
+        yield found
+
+
+def dask_engine(bundle, address):
+    from inference.dask_engine import Dask
+
+    return Dask(bundle, address)
+
+
+def test_a_cluster_gives_the_rows_of_one_process(serial, bundle, cluster, clips, tmp_path):
+    engine = dask_engine(bundle, cluster.scheduler_address)
+    found = outcomes(engine, map(job, clips), Task(Settings(), tmp_path))
+    assert [replace(o.record, overlay=None) for o in found] == [o.record for o in serial]
+    assert {p.name for p in tmp_path.iterdir()} == {n for o in found for n in o.overlays} != set()
+
+
+def test_a_worker_that_dies_costs_what_killed_it_and_nothing_else(
+    serial, bundle, cluster, clips, tmp_path
+):
+    engine = dask_engine(bundle, cluster.scheduler_address)
+    (tmp_path / "once.dcm").write_bytes(clips[0].read_bytes())
+    jobs = [*map(job, clips), job(tmp_path / "once.dcm", DeadlyOnce)]
+    found = {o.job.file: o.record for o in outcomes(engine, jobs)}
+    assert found.pop("once.dcm").best == serial[0].record.best
+    assert [found[o.job.file] for o in serial] == [o.record for o in serial]
+
+
+def test_a_cluster_that_cannot_serve_says_why(bundle, cluster, clips, unused_port=9):
+    with pytest.raises(EngineError, match="does not answer"):
+        outcomes(dask_engine(bundle, f"tcp://127.0.0.1:{unused_port}"), map(job, clips))
+    other = replace(bundle, sha256="0" * 64)
+    with pytest.raises(EngineError, match="another model"):
+        outcomes(dask_engine(other, cluster.scheduler_address), map(job, clips))
+    gpu = replace(dask_engine(bundle, cluster.scheduler_address), device="cuda")
+    with pytest.raises(EngineError, match="resource GPU"):
+        outcomes(gpu, map(job, clips))
