@@ -12,7 +12,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
-from imaging.reasons import Reason
 from inference.records import Call, Measurement, Status, Value, measurement_of
 from inference.report.figures import (
     Range,
@@ -93,11 +92,14 @@ def write_report(
 
     `rows` are dictionaries of CLIP_COLUMNS in any order, `summary` is the content of `run.json`,
     `overlays` the folder of the pictures, which the page links to relative to its own. `names`
-    shows names of files, identifiers of patients and dates.
+    shows names of files, identifiers of patients and dates. Duplicates are told, and not counted.
     """
     tally = Tally(float(summary["settings"]["threshold_mm"]))
-    urgent, trends = Urgent(), Trends()
+    urgent, trends, duplicates = Urgent(), Trends(), 0
     for row in rows:
+        if row["duplicate_of"]:
+            duplicates += 1
+            continue
         tally.add(row)
         urgent.add(row)
         trends.add(row)
@@ -121,6 +123,7 @@ def write_report(
         summary=summary,
         names=names,
         tally=tally,
+        duplicates=duplicates,
         threshold=f"{tally.threshold_mm:g}",
         counts=_counts(tally),
         calls=[str(call) for call in Call],

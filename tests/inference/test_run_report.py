@@ -43,7 +43,6 @@ def row(n=1, **values):
         "threshold_mm": 6.0,
         "quality": 0.95,
         "calibration": "ultrasound_region",
-        "overlay": overlay_name(f"{n:012x}", 1),
         **values,
     }
 
@@ -78,6 +77,7 @@ def overlay(folder, clip, box=(300, 200, 420, 260), size=(720, 500)):
     for x in range(box[0], box[2]):
         for y in (box[1], box[1] + 1, box[3] - 2, box[3] - 1):
             picture.putpixel((x, y), OUTLINE)
+    clip["overlay"] = overlay_name(clip["sha256"], clip["frame"])
     path = folder / clip["overlay"]
     picture.save(path)
     return path
@@ -318,6 +318,14 @@ def test_the_page_says_what_became_of_the_clips(tmp_path):
     assert "This run ended early" in unfinished
 
 
+def test_duplicates_are_told_and_not_counted_again(tmp_path):
+    rows = [measured(1, 4.0), measured(2, 4.0, duplicate_of="/archive/000001.dcm")]
+    text = page(tmp_path, rows)
+    assert "1 measured, 0 refused" in text and "000000000002" not in text
+    assert "1 more file with the same images is not counted here." in text
+    assert "not counted here" not in page(tmp_path, rows[:1])
+
+
 def test_a_page_of_nothing(tmp_path):
     assert "There are no clips." in page(tmp_path, [])
 
@@ -328,9 +336,11 @@ def test_pictures_open_their_overlays_and_are_described(tmp_path):
         overlay(tmp_path / "overlays", clip)
     text = page(tmp_path, clips)
     links = re.findall(r'<a href="(overlays/[^"]+)"><img src="data:image/webp[^"]*"[^>]*>', text)
-    assert links == [f"overlays/{c['overlay']}" for c in (clips[0], clips[2])]
+    assert links == [f"overlays/{overlay_name(c['sha256'], 1)}" for c in (clips[0], clips[2])]
     assert 'alt="Overlay of 000000000001: 5.9 mm (4.9–6.9), indeterminate at 6 mm"' in text
     assert "000000000002" in text  # listed without a picture
+    (tmp_path / links[0]).unlink()
+    assert links[0] not in page(tmp_path, clips)
 
 
 def test_a_folder_elsewhere_is_linked_relative_to_the_page(tmp_path):
