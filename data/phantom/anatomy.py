@@ -99,9 +99,15 @@ class Sector:
 
     def contains(self, depth: Array, lateral: Array) -> NDArray[np.bool_]:
         """Tell which points in mm lie inside the fan."""
-        distance, angle = self.polar(depth, lateral)
-        inside = (distance >= 0) & (distance <= self.depth_mm) & (np.abs(angle) <= self.half_angle)
-        return inside & (lateral >= self.left_mm) & (lateral <= self.right_mm)
+        return self.holds(*self.polar(depth, lateral), lateral)
+
+    def holds(
+        self, distance: Array, angle: Array, lateral: Array, margin_mm: float = 0.0
+    ) -> NDArray[np.bool_]:
+        """Tell which points, by range and beam (mm, rad), lie in the fan or just beside it."""
+        inside = (distance >= -margin_mm) & (distance <= self.depth_mm + margin_mm)
+        inside &= (np.abs(angle) - self.half_angle) * (distance + self.radius_mm) <= margin_mm
+        return inside & (lateral >= self.left_mm - margin_mm) & (lateral <= self.right_mm + margin_mm)
 
 
 @dataclass(frozen=True)
