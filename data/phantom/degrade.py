@@ -6,11 +6,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy import ndimage
 
 from data.phantom.anatomy import Array, Rng, Scene, Subject
-from data.phantom.paint import Look, Place, sign
-from data.phantom.texture import along, edge, ridge, smooth_field, speckle
+from data.phantom.paint import Look, Place
+from data.phantom.texture import along, blurred, edge, ridge, sign, smooth_field, speckle
 
 
 def artefacts(rng: Rng, grey: Array, at: Place, scene: Scene, wild: float) -> Array:
@@ -50,17 +49,12 @@ def grain(rng: Rng, grey: Array, at: Place, scene: Scene, look: Look) -> Array:
         strength = strength * np.clip(1 + 0.3 * smooth_field(rng, at.canvas, 3), 0.3, 2)
     grey = grey + strength * speckle(rng, at.distance, at.angle, scene.sector)
     if rng.random() < 0.4:
-        blur = np.array([rng.uniform(0.02, 0.2), rng.uniform(0.05, 0.35)]) / at.px
-        grey = _blurred(grey, at, blur, 3.0)
+        blur = rng.uniform(0.02, 0.2) / at.px, rng.uniform(0.05, 0.35) / at.px
+        grey = blurred(grey, at.canvas, blur, 3.0)
     if rng.random() < 0.3:
-        grey = grey + rng.uniform(0.2, 1.2) * (grey - _blurred(grey, at, 1.5, 4.0))
+        soft = blurred(grey, at.canvas, (1.5, 1.5), 4.0)
+        grey = grey + rng.uniform(0.2, 1.2) * (grey - soft)
     return grey
-
-
-def _blurred(grey: Array, at: Place, spread: float | Array, reach: float) -> Array:
-    """Blur by a Gaussian of `spread` pixels, as far as `reach` times that."""
-    picture = ndimage.gaussian_filter(at.canvas.lay(grey), spread, truncate=reach)
-    return at.canvas.pick(picture)
 
 
 def grey_map(rng: Rng, grey: Array, wild: float) -> Array:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from data.phantom.anatomy import Array, Rng, Sector
-from data.phantom.texture import Canvas, smooth_field
+from data.phantom.texture import Canvas, sign, smooth_field
 
 Draw = ImageDraw.ImageDraw
 
@@ -66,8 +66,8 @@ class Screen:
 
 @dataclass(frozen=True)
 class Fan:
-    """A sector on a picture: its mask bool (rows, columns); position (mm) of every pixel's centre,
-    in range and lateral, and beam angle (rad); mm per pixel and first pixel, (row, column)."""
+    """A sector on a picture: its mask bool (rows, columns); range and lateral position (mm) and
+    beam angle (rad) of every pixel's centre; mm per pixel and the first pixel, (row, column)."""
 
     sector: Sector
     mask: NDArray[np.bool_]
@@ -146,28 +146,27 @@ def _second_image(
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Lay another image beside the fan, into `shown`. Returns where it lies, and the mask: where
     the two images touch, it may hold both. The other one shows no endometrium."""
-    side = -1.0 if rng.random() < 0.5 else 1.0
+    side = sign(rng)
     columns = np.arange(shown.shape[1])
     start = fan.rim(side) - side * rng.uniform(0, 0.06) * shown.shape[1]
     beyond = side * (columns - start)
-    other = np.broadcast_to(beyond > rng.uniform(0, 6), shown.shape)
-    grey = rng.uniform(20, 150) + rng.uniform(5, 40) * smooth_field(
-        rng, Canvas(shown.shape, np.arange(shown.size)), int(rng.integers(4, 30))
-    ).reshape(shown.shape)
-    grey += rng.uniform(2, 25) * rng.standard_normal(shown.shape, np.float32)
-    gap = np.broadcast_to(beyond > 0, shown.shape)
-    # Its fan is cut off above and below as this one is.
-    rows = np.flatnonzero(fan.mask.any(1))
-    if rows.size:
-        other = other & ((np.arange(shown.shape[0]) >= rows[0] + rng.uniform(0, 40))[:, None])
-    shown[gap] = 0
-    shown[other] = np.clip(grey[other], 0, 255).astype(np.uint8)
-    return gap, seen | other if rng.random() < 0.3 else seen
+    hidden = np.broadcast_to(beyond > 0, shown.shape)
+    # Its fan is this one's mirror image, behind a gap.
+    twin = np.rint(2 * start - columns).astype(int)
+    shows = (beyond > rng.uniform(0, 6)) & (twin >= 0) & (twin < len(columns))
+    other = fan.mask[:, np.clip(twin, 0, len(columns) - 1)] & shows
+    canvas = Canvas(shown.shape, np.flatnonzero(other))
+    grey = rng.uniform(5, 40) * smooth_field(rng, canvas, int(rng.integers(4, 30)))
+    grey += rng.uniform(20, 150)
+    grey += rng.uniform(2, 25) * rng.standard_normal(grey.shape, np.float32)
+    shown[hidden] = 0
+    shown.ravel()[canvas.index] = np.clip(grey, 0, 255).astype(np.uint8)
+    return hidden, seen | other if rng.random() < 0.3 else seen
 
 
 def _grey_bar(rng: Rng, shown: NDArray[np.uint8], fan: Fan) -> NDArray[np.bool_]:
     """Draw the scale of grey levels at a rim of the fan, into `shown`. Returns where it lies."""
-    side = -1.0 if rng.random() < 0.5 else 1.0
+    side = sign(rng)
     width, height = int(rng.integers(3, 11)), int(rng.uniform(0.15, 0.6) * shown.shape[0])
     inner = fan.rim(side) - side * rng.uniform(-2, 14)
     left = round(inner if side > 0 else inner - width)
@@ -216,7 +215,7 @@ def _letters(rng: Rng, draw: Draw, fan: Fan) -> None:
 
 def _logo(rng: Rng, draw: Draw, fan: Fan) -> None:
     """A maker's mark beside the probe, where the orientation mark is, too: letter or disk."""
-    side = -1.0 if rng.random() < 0.5 else 1.0
+    side = sign(rng)
     half = min(fan.sector.half_angle, math.pi / 2)
     lateral = side * rng.uniform(0, 1.3) * fan.sector.radius_mm * math.sin(half)
     x, y = fan.place(rng.uniform(-0.6, 0.4) * fan.sector.radius_mm, lateral)
@@ -254,7 +253,7 @@ def _polar(fan: Fan, distance: float, angle: float) -> tuple[float, float]:
 
 def _ruler(rng: Rng, draw: Draw, fan: Fan) -> None:
     """Ticks of depth: a column beside or on the rim of the fan, or dots along its last beam."""
-    side = -1.0 if rng.random() < 0.5 else 1.0
+    side = sign(rng)
     tick_mm, long_every = float(rng.choice([2.5, 5.0, 10.0])), int(rng.choice([1, 2, 4, 5]))
     long, value = rng.uniform(2, 8), int(rng.uniform(110, 255))
     digits = rng.random() < 0.3

@@ -19,12 +19,14 @@ from data.phantom.anatomy import (
     Scene,
     Structure,
     Subject,
+    Uterus,
 )
 from data.phantom.texture import (
     Canvas,
     along,
     edge,
     ridge,
+    sign,
     smooth_field,
     streaks,
     strip_share,
@@ -57,11 +59,6 @@ class Look:
 def log_uniform(rng: Rng, low: float, high: float) -> float:
     """Draw with equal weight per octave."""
     return math.exp(rng.uniform(math.log(low), math.log(high)))
-
-
-def sign(rng: Rng) -> float:
-    """Draw -1 or 1."""
-    return 1.0 if rng.random() < 0.5 else -1.0
 
 
 def _ellipse(rng: Rng, at: Place, span: float) -> Array:
@@ -163,11 +160,10 @@ def _off_band(band: BandField | None) -> Array | float:
     return 1.0 if band is None else edge(np.abs(band.d) - band.half - 1.5, 1.0)
 
 
-def uterus(rng: Rng, grey: Array, wall: Array, at: Place, scene: Scene, look: Look) -> Array:
-    """Paint the uterus; `wall` is the signed depth below its wall in mm."""
-    body_of = scene.uterus
-    if body_of is None:
-        raise ValueError("the scene shows no uterus")
+def uterus(rng: Rng, grey: Array, body_of: Uterus, at: Place, look: Look) -> tuple[Array, Array]:
+    """Paint the uterus. Returns the new grey and the signed depth below its wall in mm."""
+    s, d = body_of.frame.local(at.depth, at.lateral)
+    wall = body_of.inside_at(s, d)
     level = rng.uniform(0.12, 0.55)
     if rng.random() < 0.5:  # mostly darker than what surrounds it
         level = max(0.08, look.base - rng.uniform(0.02, 0.3))
@@ -175,7 +171,6 @@ def uterus(rng: Rng, grey: Array, wall: Array, at: Place, scene: Scene, look: Lo
     # Layers of muscle and vessels: faint lines along the wall that are no endometrium.
     # They are drawn as if there were none, and left out on it: nothing about them tells how thick
     # the endometrium is, but that they do not cross it.
-    s, d = body_of.frame.local(at.depth, at.lateral)
     off_band = _off_band(at.band)
     for _ in range(rng.integers(0, 5)):
         off = sign(rng) * rng.uniform(0.08, 0.48) * body_of.short_mm
@@ -200,7 +195,7 @@ def uterus(rng: Rng, grey: Array, wall: Array, at: Place, scene: Scene, look: Lo
     if rng.random() < 0.5:  # bright tissue behind it
         far = edge(at.depth - body_of.frame.centre[0], 8.0) * (wall < 0)
         grey = grey + rng.uniform(0.02, 0.35) * far * ridge(wall, rng.uniform(2, 15))
-    return grey
+    return grey, wall
 
 
 def _interrupted(rng: Rng, field: BandField, wild: float) -> Array:
@@ -274,7 +269,7 @@ def endometrium(
         grey = grey + min(rng.normal(-0.03, 0.05), 0.02) * ring
     if band.canal_mm > 0 and rng.random() < 0.7:
         beyond = (s > band.length_mm / 2) & (s < band.length_mm / 2 + band.canal_mm)
-        grey = grey + rng.uniform(-0.12, 0.18) * beyond * ridge(d, rng.uniform(0.3, 0.8))
+        grey = grey + rng.uniform(-0.12, 0.18) * (ridge(d, rng.uniform(0.3, 0.8)) * beyond)
     if band.fluid_mm > 0:
         grey = grey * (1 - fluid) + rng.uniform(0, 0.12) * fluid
     return grey, cover, fluid
@@ -298,9 +293,8 @@ def tissue(rng: Rng, scene: Scene, at: Place, look: Look) -> tuple[Array, Array,
         if not what.kind.in_uterus and not what.kind.in_cavity:
             grey = structure(rng, grey, at, what)
     if scene.uterus is not None:
-        wall = scene.uterus.inside(at.depth, at.lateral)
+        grey, wall = uterus(rng, grey, scene.uterus, at, look)
         whole = edge(wall, at.px)
-        grey = uterus(rng, grey, wall, at, scene, look)
         grey = grey + max(0.0, rng.uniform(-0.05, 0.05)) * grain * whole
         for what in scene.structures:
             if what.kind.in_uterus:
