@@ -53,13 +53,12 @@ REACH_MM = 1.0
 class Screen:
     """A fan on a screen; all arrays are (rows, columns).
 
-    `luma` uint8; `seen` bool, the mask that the network is given; `drawn` bool, where furniture
-    lies on it, and `covered` bool, where nothing of the fan is left under it; `kinds` of furniture.
+    `luma` uint8; `seen` bool, the mask that the network is given; `covered` bool, where something
+    opaque lies on the fan; `kinds` of furniture.
     """
 
     luma: NDArray[np.uint8]
     seen: NDArray[np.bool_]
-    drawn: NDArray[np.bool_]
     covered: NDArray[np.bool_]
     kinds: frozenset[Furniture]
 
@@ -116,7 +115,7 @@ def furnish(rng: Rng, luma: NDArray[np.uint8], fan: Fan, often: float = 1.0) -> 
     shown = np.where(fan.mask, luma, 0).astype(np.uint8)
     covered = np.zeros(luma.shape, bool)
     if not kinds:
-        return Screen(shown, seen, covered, covered, kinds)
+        return Screen(shown, seen, covered, kinds)
     if Furniture.TINT in kinds:
         shown = _tint(rng)[shown]
     if Furniture.SECOND_IMAGE in kinds:
@@ -128,10 +127,7 @@ def furnish(rng: Rng, luma: NDArray[np.uint8], fan: Fan, often: float = 1.0) -> 
     for kind, pen in PENS.items():
         if kind in kinds:
             pen(rng, draw, fan)
-    strokes = np.asarray(ink)
-    return Screen(
-        np.maximum(shown, strokes), seen, covered | (strokes > 0), covered & fan.mask, kinds
-    )
+    return Screen(np.maximum(shown, np.asarray(ink)), seen, covered & fan.mask, kinds)
 
 
 def _tint(rng: Rng) -> NDArray[np.uint8]:

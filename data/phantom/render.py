@@ -92,12 +92,15 @@ def render(
     grey, uterus, cover, fluid = tissue(rng, scene, at, look)
     grey = artefacts(rng, grey, at, scene, wild)
     grey = grey_map(rng, grain(rng, grey, at, scene, look), wild)
-    luma = canvas.lay(np.clip(np.rint(255 * grey), 0, 255)).astype(np.uint8)
-
+    shown = np.clip(np.rint(255 * grey), 0, 255).astype(np.uint8)
     mask = scene.sector.holds(distance, angle, lateral)
+    # Whether the endometrium shows is told without furniture: writing hides thin ones more easily,
+    # so pictures of them that are kept would have less of it.
+    contrast = interface_contrast(at.band, shown, canvas.pick(mask)) if at.band else None
+
     places = (distance, angle, lateral)
     fan = Fan(scene.sector, mask, *places, raster.spacing_mm, raster.origin_mm)
-    screen = furnish(screen_rng, luma, fan, marked)
+    screen = furnish(screen_rng, canvas.lay(shown).astype(np.uint8), fan, marked)
     luma = np.where(screen.seen, export(rng, screen.luma), 0).astype(np.uint8)
 
     labels = np.zeros((len(LABELS), luma.size), np.float32)
@@ -105,11 +108,6 @@ def render(
     labels[:, canvas.index] = label_shares(
         uterus, cover, fluid, canvas.pick(mask & ~screen.covered)
     )
-    contrast = None
-    if at.band:
-        # Whether the endometrium shows is told beside furniture: if not, pictures of thin ones,
-        # which writing hides more easily, would have less of it.
-        contrast = interface_contrast(at.band, canvas.pick(luma), canvas.pick(mask & ~screen.drawn))
     shares = labels.reshape(len(LABELS), *raster.shape)
     return Picture(luma, screen.seen, shares, contrast, screen.kinds)
 
