@@ -28,7 +28,7 @@ class Canvas:
         """Return the painted pixels (n,) of a picture (rows, columns)."""
         return picture.ravel()[self.index]
 
-    def lay(self, values: Array) -> Array:
+    def lay(self, values: NDArray[np.floating | np.integer]) -> Array:
         """Return the picture float32 (rows, columns) of painted pixels (n,), 0 elsewhere."""
         picture = np.zeros(self.shape, np.float32)
         picture.ravel()[self.index] = values
