@@ -2,7 +2,7 @@
 
 A secondary capture or a PNG has no region list that would say so (imaging.modality reads that).
 Each policy looks at what a tissue picture never shows, and says what was seen and what to do.
-Limits come from 370 real B-mode images and from drawn screens (docs/refusals.md).
+Limits come from 344 real B-mode images and from drawn screens (docs/refusals.md).
 """
 
 from collections.abc import Callable
@@ -32,8 +32,8 @@ FEWEST_LINES = 4
 # Residual of a 3 x 3 mean over the local grey: speckle has 0.02 and more, a rendering less.
 LEAST_SPECKLE = 0.011
 # A black gutter between two pictures: the share of lit pixels that it has at most, its width at
-# least, and the share of the box that a picture beside it fills.
-GUTTER, GUTTER_PX, PANEL_SHARE = 0.004, 9, 0.2
+# least, and the share of the box that a picture beside it fills; one that fills more is the box.
+GUTTER, GUTTER_PX, PANEL_SHARE, SAME_SHARE = 0.004, 9, 0.2, 0.95
 # A fan fills less than this of the rectangle around it.
 FAN_FILL = 0.9
 # Rows and columns below which nothing is a picture.
@@ -78,7 +78,8 @@ class Screen:
         found = [self.box]
         for left, right in _stretches(lit.mean(0) > GUTTER):
             for top, bottom in _stretches(lit[:, left:right].mean(1) > GUTTER):
-                if (bottom - top) * (right - left) >= PANEL_SHARE * lit.size:
+                share = (bottom - top) * (right - left) / lit.size
+                if PANEL_SHARE <= share < SAME_SHARE:
                     rows = slice(down.start + top, down.start + bottom)
                     columns = slice(across.start + left, across.start + right)
                     found.append((rows, columns))
