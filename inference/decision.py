@@ -38,8 +38,9 @@ def decide(
     """
     below, above = intervals.reach(thickness_mm, spread_mm)
     scale_mm = COVERAGE * scale_uncertainty * thickness_mm
-    lower, upper = max(0.0, thickness_mm - wider * below - scale_mm), (
-        thickness_mm + wider * above + scale_mm
+    lower, upper = (
+        max(0.0, thickness_mm - wider * below - scale_mm),
+        (thickness_mm + wider * above + scale_mm),
     )
     if upper < threshold_mm:
         return Decision(lower, upper, Call.THIN)
