@@ -43,6 +43,10 @@ def facts_of(clip: MeasuredClip, bundle: Bundle) -> dict[str, Any]:
             }
             for part in parts
         ],
+        "signs": [
+            {"name": sign.name, "meaning": sign.meaning, "words": sign.words}
+            for sign in (finding.signs if finding else ())
+        ],
         "spread_mm": finding.spread_mm if finding else None,
         "lower_mm": best.lower_mm,
         "upper_mm": best.upper_mm,

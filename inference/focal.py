@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from inference.thickness import Thickness
@@ -25,7 +26,7 @@ BRIGHT, BRIGHT_PERCENTILE, SHADOW = 1.4, 90, -0.4
 # The core is what lies nearer to the midline than this share of the half thickness; before and
 # beyond the band is looked at over so many mm, some way from its interface.
 CORE_SHARE, NEAR_MM, FAR_MM = 0.5, 2.0, 10.0
-FEWEST_PX = 8
+FEWEST_PX, SMOOTH_PX = 8, 0.7
 # So much farther reaches the interval of a measurement with a sign.
 WIDER = 1.5
 
@@ -71,7 +72,8 @@ def device(shown: Shown) -> bool:
     points = np.argwhere(measured.component)
     away, station = cKDTree(measured.midline).query(points)
     half = np.maximum(measured.profile_mm[station] / 2 / shown.grid_mm, 1.0)
-    core = shown.pixels[tuple(points[away < CORE_SHARE * half].T)]
+    smooth = ndimage.gaussian_filter(shown.pixels, SMOOTH_PX)  # a speckle is no device
+    core = smooth[tuple(points[away < CORE_SHARE * half].T)]
     if core.size < FEWEST_PX or np.percentile(core, BRIGHT_PERCENTILE) <= BRIGHT:
         return False
     near, far = (round(mm / shown.grid_mm) for mm in (NEAR_MM, FAR_MM))

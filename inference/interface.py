@@ -44,7 +44,7 @@ def interface_contrasts(
     depth = (depth - 0.5 * np.sign(depth)) * mm_per_px
     near = (depth < INSIDE_MM) & (depth > -OUTSIDE_MM) & ~((depth < 0) & (depth > -GAP_MM))
     points = np.argwhere(near & sector[window])
-    at, points = depth[tuple(points.T)], points + [window[0].start, window[1].start]
+    at, points = depth[tuple(points.T)], points + np.array([part.start for part in window])
     _, station = cKDTree(measured.midline).query(points)
     along = np.gradient(measured.midline, axis=0)[station]
     beside = points - measured.midline[station]

@@ -40,10 +40,10 @@ class Seen:
 
     `band` (endometrium + fluid) and `uterus` are probabilities float32 (n, n) on the network grid,
     `uterus` None for a network without that label; `measured` is what was measured in them.
-    `grid_mm` and `frame_mm` are mm per grid pixel and per frame pixel. `spread_mm` is how softly the
-    interfaces were drawn (inference.spread). `contrasts` float64 (pieces, 2) are those of both
-    basal interfaces in the picture (inference.interface). `looks` float32 (looks, n, n) are the bands that the network saw in the picture and in its mirror image,
-    whose mean `band` is.
+    `grid_mm` and `frame_mm` are mm per grid pixel and per frame pixel. `spread_mm` is how softly
+    the interfaces were drawn (inference.spread). `contrasts` float64 (pieces, 2) are those of both
+    basal interfaces in the picture (inference.interface). `looks` float32 (looks, n, n) are the
+    bands that the network saw in the picture and in its mirror image; `band` is their mean.
     """
 
     band: NDArray[np.float32]

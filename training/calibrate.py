@@ -37,8 +37,8 @@ FALSE_SHARE, LOST_SHARE, GOOD_MM = 0.02, 0.05, 2.0
 BIN_EDGES_MM = (4.0, 8.0, math.inf)
 BASE_MM = 0.6
 NOMINAL = 0.9
-# How surely an interval holds the nominal share, in each bin. In three bins at once the share of all
-# then holds more surely.
+# How surely an interval holds the nominal share, in each bin. The share of all bins together holds
+# more surely.
 CONFIDENCE = 0.8
 # The smallest n of which one may lie outside on each side; see `spared`.
 FEWEST_PATIENTS = 29
@@ -118,16 +118,16 @@ def fit_min_quality(results: list[Result]) -> float:
 
 
 def spared(patients: int, nominal: float = NOMINAL, confidence: float = CONFIDENCE) -> int:
-    """Return how many of the patients calibrated on may lie outside, both sides together.
+    """Return how many ranks in from the outermost an interval may end, both sides added up.
 
-    With m outside, the share of new patients inside is random through those calibrated on, and
-    follows Beta(n + 1 - m, m); the largest m is taken for which it reaches `nominal` with
-    `confidence` (Vovk 2012, Asian Conf. Machine Learning, 475, proposition 2a; for two sides Wilks
-    1941, Ann Math Stat 12:91). 0 where the patients are too few to leave one out on each side.
+    The share of new patients in an interval that ends at such ranks of n old ones is random through
+    these, and follows Beta(n + 1 - m, m) with m ranks; the largest m is taken for which it reaches
+    `nominal` with `confidence` (Vovk 2012, Proc Mach Learn Res 25:475, proposition 2a; for two
+    sides Wilks 1941, Ann Math Stat 12:91). 0 where there is not one rank for each side.
     """
     from scipy.stats import beta
 
-    # The less confident the more are outside, so the first that fails ends the search.
+    # Every further rank makes it less sure, so the first that fails ends the search.
     m = 1
     while m < patients and beta.sf(nominal, patients - m, m + 1) >= confidence:
         m += 1
@@ -139,13 +139,13 @@ def fit_intervals(
 ) -> IntervalTable:
     """Split-conformal intervals by measured thickness, scaled by difficulty, one side at a time.
 
-    The error over the difficulty (Lei et al. 2018, J Am Stat Assoc 113:1094, section 5.2) is signed:
-    what is drawn too thick on the whole moves the interval and does not widen it. Of the n patients
-    of a bin `spared` lie outside, half on each side, so that the interval holds for the nominal
-    share of new ones with CONFIDENCE and not only on average. The cases of one patient are alike
-    and count as one together, 1/k each, for a case of a new patient (Dunn, Wasserman and Ramdas
-    2023, J Am Stat Assoc 118:2491, pooling of distributions). The measured thickness always lies
-    within. Raises ValueError where a bin has too few patients.
+    The error over the difficulty (Lei et al. 2018, J Am Stat Assoc 113:1094, section 5.2) keeps its
+    sign: what is drawn too thick on the whole moves the interval and does not widen it. In every
+    bin it ends at the ranks of `spared`, half of them on each side, so that it holds for the
+    nominal share of new patients with CONFIDENCE and not only on average. The cases of one patient
+    are alike and count as one together, 1/k each, for a case of a new patient (Dunn, Wasserman and
+    Ramdas 2023, J Am Stat Assoc 118:2491, pooling of distributions). The measured thickness always
+    lies within. Raises ValueError where a bin has too few patients.
     """
     plain = IntervalTable(NOMINAL, BASE_MM, upper_mm, *2 * ((1.0,) * len(upper_mm),))
     factors = []
@@ -161,7 +161,7 @@ def fit_intervals(
             )
 
         # Bands that are seen in part are measured far too thin: the odd one may be too thick.
-        above = _outermost([(x, p) for x, p in ratios], each, outside // 2)
+        above = _outermost(ratios, each, outside // 2)
         below = _outermost([(-x, p) for x, p in ratios], each, outside - outside // 2)
         factors.append((max(below, 0.0), max(above, 0.0)))
     lower, upper = zip(*factors, strict=True)

@@ -11,6 +11,7 @@ from imaging.calibration import Box
 from imaging.grid import GridImage, GridMapping, GridSpec
 from imaging.reasons import Reason, Refusal
 from inference.clip import measure_clip
+from inference.focal import WIDER
 from inference.frame import Finding, View, find, segment, too_poor
 from inference.quality import (
     FULL_CONTRAST,
@@ -261,6 +262,20 @@ def test_an_outline_up_to_the_edge_of_its_region_belongs_to_it(bundle, tmp_path)
     best = measure_clip(clip_of(tmp_path, item), bundle, runtime).record.best
     assert best.status is Status.MEASURED, best.message
     assert best.thickness_mm == pytest.approx(6.0, abs=0.4)
+
+
+def test_a_bulge_is_said_and_widens_the_interval(bundle, tmp_path):
+    item = region(box=(0, 0, 191, 191), delta=(MM / 10, MM / 10))
+    path, runtime = clip_of(tmp_path, item), Told()
+    even = measure_clip(path, bundle, runtime)
+    runtime.answer = labels(band(lambda along: 2.5 + 2.0 * np.exp(-((along / 4) ** 2))))
+    bulging = measure_clip(path, bundle, runtime)
+    assert even.record.best.message is None
+    assert "focal thickening" in bulging.record.best.message
+    for clip, wider in ((even, 1.0), (bulging, WIDER)):
+        best = clip.record.best
+        _, above = bundle.intervals.reach(best.thickness_mm, clip.findings[1].spread_mm)
+        assert best.upper_mm == pytest.approx(best.thickness_mm + wider * above)
 
 
 @pytest.mark.parametrize("thickness", [6.0, 40.0])

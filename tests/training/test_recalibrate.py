@@ -20,7 +20,6 @@ from training.calibrate import BIN_EDGES_MM, FEWEST_PATIENTS, usable
 from training.recalibrate import calibrated, edges_for, write_calibrated
 from training.summary import Result
 
-
 N = FEWEST_PATIENTS
 # So many that enough of them are measured.
 PHANTOMS = 36
