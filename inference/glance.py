@@ -98,7 +98,8 @@ def estimate(
 
     `band` (endometrium + fluid) and `uterus` are probabilities float32 (n, n), `uterus` None for a
     network without that label. Of the largest area above one half: how sure the network is along
-    its skeleton, how much of the ring around it is uterus, and how long it is.
+    its skeleton, the more so where it is wide, how much of the ring around it is uterus, and how
+    long it is.
     """
     areas, n = ndimage.label(band > 0.5)
     if n == 0:
@@ -112,7 +113,9 @@ def estimate(
     )
     mask = areas[near] == largest
     ridge = skeletonize(mask)
-    sure = 2 * float(band[near][ridge].mean()) - 1
+    # Spurs to the corners are thin, and no part of a midline: they hardly weigh.
+    weight = ndimage.distance_transform_edt(mask)[ridge] ** 2
+    sure = 2 * float(np.average(band[near][ridge], weights=weight)) - 1
     length = (ridge.sum() * mm_per_px - NO_LENGTH_MM) / (FULL_LENGTH_MM - NO_LENGTH_MM)
     surrounded = 1.0
     if uterus is not None:
