@@ -123,7 +123,7 @@ def info(
 
 
 @app.command()
-def phantom(
+def phantom(  # noqa: PLR0913, PLR0917 - a command line's options are its interface
     out: Annotated[Path, typer.Argument(help="Folder for the clips and truth.csv.")],
     n: Annotated[int, typer.Option(min=1, max=100_000, help="How many clips.")] = 20,
     seed: Annotated[

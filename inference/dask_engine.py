@@ -56,7 +56,7 @@ class Dask:
     def _measure(self, client: "Client", jobs: Iterator[Job], task: Task) -> Iterator[Outcome]:
         from distributed import KilledWorker, as_completed
 
-        waiting: dict["Future", Job] = {}
+        waiting: dict[Future, Job] = {}
         results = as_completed(loop=client.loop)
 
         def fill() -> None:

@@ -209,7 +209,8 @@ class Ledger:
         }
         names, marks = ", ".join(values), ", ".join(f":{name}" for name in values)
         with self._writing() as base:
-            base.execute(f"INSERT OR REPLACE INTO results ({names}) VALUES ({marks})", values)
+            # The names are those above.
+            base.execute(f"INSERT OR REPLACE INTO results ({names}) VALUES ({marks})", values)  # noqa: S608
 
     def record(self, file: str) -> ClipRecord | None:
         """Return a listed file's record; None while it is not measured, and if it is no image."""

@@ -40,8 +40,8 @@ from inference.tables import (
 from models.bundle import Bundle
 
 __all__ = [
-    "OutputError",
     "Output",
+    "OutputError",
     "Run",
     "UnusableOutputError",
     "Watcher",
@@ -166,8 +166,8 @@ def measure(  # noqa: PLR0913 - what a run is made of
     and settings, is not measured again, unless `fresh`. `shard` (i, n) measures the i-th of n parts
     of the files. When the run ends early, for instance because the user interrupts it, what was
     measured is written all the same, and `run.json` says that it is not complete. Raises
-    UnusableOutputError, before anything is measured, or OutputError if the folder cannot be written,
-    EngineError, and whatever `watcher` raises.
+    UnusableOutputError, before anything is measured, or OutputError if the folder cannot be
+    written, EngineError, and whatever `watcher` raises.
     """
     settings = settings or Settings()
     kinds = output.dicom if output else frozenset()
@@ -178,7 +178,7 @@ def measure(  # noqa: PLR0913 - what a run is made of
         for name in ("", OVERLAYS, DICOM) if kinds else ("", OVERLAYS):
             make_folder(out / name)
     with Ledger(out / LEDGER if out else None) as ledger:
-        now = datetime.now().replace(microsecond=0)  # noqa: DTZ005 - as scanners state it
+        now = datetime.now().replace(microsecond=0)
         began = None if fresh else ledger.began(context)
         session = _Session(
             ledger, bundle, engine.device, settings, shard, watcher, (context, now, fresh)

@@ -45,7 +45,7 @@ def truth_row(name: str, phantom: Phantom, label: str = "") -> dict[str, str]:
     }
 
 
-def write_phantoms(
+def write_phantoms(  # noqa: PLR0913 - what a collection is made of
     out: Path,
     *,
     n: int,

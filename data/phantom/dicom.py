@@ -115,7 +115,7 @@ def _sweep(frames: int, sweep_mm: float) -> list[Pose]:
     return [Pose((0.0, way)) for way in ways]
 
 
-def picture_of(  # noqa: PLR0917 - what a picture depends on
+def picture_of(
     scene: Scene,
     raster: Raster,
     look: int,

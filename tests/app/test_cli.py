@@ -1,5 +1,6 @@
 """The command line as people and scripts call it: real processes, real exit statuses."""
 
+import csv
 import json
 import os
 import subprocess
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from dicom_factory import header, speckle, write
 from PIL import Image
+from pydicom import dcmread
 from typer.testing import CliRunner
 
 from app.cli import app
@@ -47,8 +49,8 @@ def clips(tmp_path):
     """A folder of two sound clips that no weights can measure: they carry no scale."""
     folder = tmp_path / "clips"
     folder.mkdir()
-    for name in ("one.dcm", "two.dcm"):
-        write(folder / name, header(96, 128), speckle(96, 128).tobytes())
+    for seed, name in enumerate(("one.dcm", "two.dcm")):
+        write(folder / name, header(96, 128), speckle(96, 128, seed).tobytes())
     return folder
 
 
@@ -171,6 +173,12 @@ def test_failed_files_are_exit_status_1_and_the_rest_is_done(phantom, tmp_path):
         (["measure", ".", "--device", "tpu"], "--device"),
         (["measure", ".", "--bundle", "."], "not a bundle"),
         (["measure", ".", "--pseudonymise", "absent.key"], "absent.key"),
+        (["measure", ".", "--engine", "ray"], "--engine 'ray' is none of local, dask"),
+        (["measure", ".", "--engine", "dask"], "belong together"),
+        (["measure", ".", "--shard", "1/2"], "--shard needs --out"),
+        (["measure", ".", "--out", "o", "--shard", "3/2"], "I from 1 to N"),
+        (["measure", ".", "--out", "o", "--dicom", "pdf"], "no list of sr, seg and sc"),
+        (["gather", "."], "holds no shards"),
         (["measure", "."], "no DICOM"),
         (["thickness", "mask.png"], "spacing"),
         (["thickness", "mask.png", "--spacing", "0,0"], "0.01 to 1.0"),
@@ -264,8 +272,11 @@ def test_names_are_shown_as_they_are(clips, tmp_path):
     assert f"Tables and overlays are in {out}." in done.stdout
 
 
-def test_a_single_refusal_is_explained_and_many_are_listed(clip, clips):
-    alone = run("measure", clip)
+def test_a_single_refusal_is_explained_and_many_are_listed(phantom, clips):
+    data = dcmread(phantom)
+    del data.SequenceOfUltrasoundRegions
+    data.save_as(clips / "bare.dcm")
+    alone = run("measure", clips / "bare.dcm")
     assert alone.returncode == 0 and "--spacing" in alone.stdout
     assert "--spacing" not in run("measure", clips).stdout
 
@@ -284,6 +295,30 @@ def test_frames_that_could_not_be_read_are_told(capsys):
     record = ClipRecord("x/cine.dcm", None, None, 3, best, 2, 5.0, 0.1, "b", "cpu")
     print_table(Run([record, record], files=2), None)
     assert capsys.readouterr().out.count("cine.dcm: 1 of 3 frames could not be read.\n") == 2
+
+
+def test_a_second_run_measures_nothing_again_and_says_so(clips, tmp_path):
+    out = tmp_path / "out"
+    (clips / "copy.dcm").write_bytes((clips / "one.dcm").read_bytes())
+    assert "measured once" in run("measure", clips, "--out", out).stderr
+    before = (out / "measurements.csv").read_bytes()
+    again = run("measure", clips, "--out", out, "--json-logs")
+    assert "measured before and not again: 3" in again.stderr
+    events = [json.loads(line) for line in again.stderr.splitlines() if line.startswith("{")]
+    assert [event["event"] for event in events] == ["start", *["clip"] * 3, "total", "end"]
+    assert events[-1]["complete"] and "one.dcm" not in again.stderr
+    assert (out / "measurements.csv").read_bytes() == before
+    fresh = run("measure", clips, "--out", out, "--fresh")
+    assert "before" not in fresh.stderr and (out / "measurements.csv").read_bytes() == before
+
+
+def test_shards_are_measured_and_gathered(clips, tmp_path):
+    out = tmp_path / "out"
+    for part in ("1/2", "2/2"):
+        assert run("measure", clips, "--out", out, "--shard", part).returncode == 0
+    assert run("gather", out).returncode == 0
+    with (out / "measurements.csv").open() as file:
+        assert [Path(row["file"]).name for row in csv.DictReader(file)] == ["one.dcm", "two.dcm"]
 
 
 def test_what_was_passed_over_is_told_and_nothing_at_all_is_wrong_usage(clips, tmp_path):
