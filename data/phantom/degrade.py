@@ -5,12 +5,11 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
-from scipy import ndimage
+from PIL import Image
 
 from data.phantom.anatomy import Array, Rng, Scene, Subject
 from data.phantom.paint import Look, Place
-from data.phantom.texture import along, edge, ridge, smooth_field, speckle
+from data.phantom.texture import along, blurred, edge, ridge, sign, smooth_field, speckle
 
 
 def artefacts(rng: Rng, grey: Array, at: Place, scene: Scene, wild: float) -> Array:
@@ -22,9 +21,9 @@ def artefacts(rng: Rng, grey: Array, at: Place, scene: Scene, wild: float) -> Ar
         grey = grey - rng.uniform(0.05, 0.4) * beam * start
     tgc = rng.normal(0, rng.uniform(0, 0.04 + 0.08 * wild), 7)
     tgc = tgc + np.linspace(0, rng.uniform(-0.1 - 0.2 * wild, 0.15), 7)
-    grey = grey + along(at.distance, np.linspace(0, span, 7), tgc)
+    grey = grey + along(at.distance, 0, span, tgc)
     gains = rng.normal(0, rng.uniform(0, 0.03 + 0.06 * wild), 6)
-    grey = grey + along(at.angle, np.linspace(-half, half, 6), gains)
+    grey = grey + along(at.angle, -half, half, gains)
     if rng.random() < 0.7:  # bright lines under the probe face
         for _ in range(rng.integers(1, 4)):
             line = ridge(at.distance - rng.uniform(0, 8), rng.uniform(0.3, 1.8))
@@ -34,7 +33,7 @@ def artefacts(rng: Rng, grey: Array, at: Place, scene: Scene, wild: float) -> Ar
     lost = scene.subject is Subject.POOR_CONTACT
     if lost or rng.random() < 0.2 * wild:  # poor contact: beams lost from one side, or all
         reach = rng.uniform(-2.5, -0.2) if lost else rng.uniform(0.1, 0.8)
-        side = at.angle * rng.choice([-1, 1])
+        side = at.angle * sign(rng)
         grey = grey - rng.uniform(0.2, 0.8) * edge(side - reach, 0.3)
     if lost:  # what is left are echoes of the probe itself
         period = rng.uniform(1.5, 6)
@@ -47,13 +46,14 @@ def grain(rng: Rng, grey: Array, at: Place, scene: Scene, look: Look) -> Array:
     """Speckle, and the resolution of the machine and of the export."""
     strength = look.noise
     if rng.random() < 0.3:  # gain and compression vary over the picture
-        strength = strength * np.clip(1 + 0.3 * smooth_field(rng, grey.shape, 3), 0.3, 2)
+        strength = strength * np.clip(1 + 0.3 * smooth_field(rng, at.canvas, 3), 0.3, 2)
     grey = grey + strength * speckle(rng, at.distance, at.angle, scene.sector)
     if rng.random() < 0.4:
-        blur = np.array([rng.uniform(0.02, 0.2), rng.uniform(0.05, 0.35)]) / at.px
-        grey = ndimage.gaussian_filter(grey, blur, truncate=3.0)
+        blur = rng.uniform(0.02, 0.2) / at.px, rng.uniform(0.05, 0.35) / at.px
+        grey = blurred(grey, at.canvas, blur, 3.0)
     if rng.random() < 0.3:
-        grey = grey + rng.uniform(0.2, 1.2) * (grey - ndimage.gaussian_filter(grey, 1.5))
+        soft = blurred(grey, at.canvas, (1.5, 1.5), 4.0)
+        grey = grey + rng.uniform(0.2, 1.2) * (grey - soft)
     return grey
 
 
@@ -63,37 +63,6 @@ def grey_map(rng: Rng, grey: Array, wild: float) -> Array:
     grey = grey ** rng.uniform(0.6, 1.3 + 0.5 * wild)
     noisy: Array = grey + rng.uniform(0, 0.02) * rng.standard_normal(grey.shape, np.float32)
     return noisy
-
-
-def _calipers(rng: Rng, draw: ImageDraw.ImageDraw, size: tuple[int, int]) -> None:
-    """Grey marks and dotted lines, also where there is nothing to measure."""
-    for _ in range(rng.integers(1, 5)):
-        x, y = rng.uniform(8, size[0] - 8), rng.uniform(8, size[1] - 8)
-        arm, value = rng.uniform(2, 5), int(rng.uniform(150, 255))
-        draw.line([(x - arm, y), (x + arm, y)], fill=value)
-        draw.line([(x, y - arm), (x, y + arm)], fill=value)
-        if rng.random() < 0.5:
-            dx, dy = rng.uniform(-50, 50, 2)
-            draw.point([(x + t * dx, y + t * dy) for t in np.linspace(0, 1, 24)], fill=value)
-
-
-def marks(rng: Rng, luma: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Burn in calipers, letters or the outline of a colour box."""
-    image = Image.fromarray(luma)
-    draw = ImageDraw.Draw(image)
-    kind = rng.random()
-    if kind < 0.6:
-        _calipers(rng, draw, image.size)
-    elif kind < 0.85:
-        for _ in range(rng.integers(1, 4)):
-            letters = "".join(chr(rng.integers(65, 91)) for _ in range(rng.integers(1, 9)))
-            at = (rng.uniform(0, 0.9) * image.size[0], rng.uniform(0, 0.95) * image.size[1])
-            draw.text(at, letters, fill=int(rng.uniform(150, 255)))
-    else:
-        x, y = rng.uniform(0.1, 0.6, 2) * image.size
-        w, h = rng.uniform(0.15, 0.4, 2) * image.size
-        draw.polygon([(x, y), (x + w, y), (x + 1.1 * w, y + h), (x - 0.1 * w, y + h)], outline=220)
-    return np.asarray(image)
 
 
 def export(rng: Rng, luma: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -1,7 +1,7 @@
 """Renderer 1: tissue painted with grey levels drawn at random.
 
 Grey is composed in the log domain, 0 black to 1 white; `wild` from 0 to 1 says how strange a
-picture may look. Arrays are float32 (rows, columns); lengths are in mm.
+picture may look. Arrays are float32 (n,), one value for each painted pixel; lengths are in mm.
 """
 
 import math
@@ -19,14 +19,24 @@ from data.phantom.anatomy import (
     Scene,
     Structure,
     Subject,
+    Uterus,
 )
-from data.phantom.texture import along, edge, ridge, smooth_field, streaks, strip_share
+from data.phantom.texture import (
+    Canvas,
+    along,
+    edge,
+    ridge,
+    sign,
+    smooth_field,
+    streaks,
+    strip_share,
+)
 
 
 @dataclass(frozen=True)
 class Place:
     """Where the pixels lie: depth and lateral position, range and beam angle, in the endometrium
-    if there is one; and the size of a pixel."""
+    if there is one; the size of a pixel, and the canvas they are on."""
 
     depth: Array
     lateral: Array
@@ -34,6 +44,7 @@ class Place:
     angle: Array
     px: float
     band: BandField | None
+    canvas: Canvas
 
 
 @dataclass(frozen=True)
@@ -47,7 +58,7 @@ class Look:
 
 def log_uniform(rng: Rng, low: float, high: float) -> float:
     """Draw with equal weight per octave."""
-    return float(np.exp(rng.uniform(math.log(low), math.log(high))))
+    return math.exp(rng.uniform(math.log(low), math.log(high)))
 
 
 def _ellipse(rng: Rng, at: Place, span: float) -> Array:
@@ -95,10 +106,10 @@ def other_organ(rng: Rng, grey: Array, at: Place, span: float) -> Array:
             grey = grey + wall * ridge(inside, rng.uniform(0.5, 2))
         return grey
     level = at.depth + rng.normal(0, 0.15) * at.lateral
-    level = level + rng.uniform(0, 2) * smooth_field(rng, at.depth.shape, 4)
+    level = level + rng.uniform(0, 2) * smooth_field(rng, at.canvas, 4)
     for _ in range(rng.integers(3, 14)):
         middle, width = rng.uniform(0, span), rng.uniform(0.2, 2.5)
-        gaps = np.clip(1 + 0.8 * smooth_field(rng, at.depth.shape, 6), 0, 1)
+        gaps = np.clip(1 + 0.8 * smooth_field(rng, at.canvas, 6), 0, 1)
         grey = grey + rng.uniform(-0.2, 0.5) * gaps * ridge(level - middle, width)
     return grey
 
@@ -149,23 +160,20 @@ def _off_band(band: BandField | None) -> Array | float:
     return 1.0 if band is None else edge(np.abs(band.d) - band.half - 1.5, 1.0)
 
 
-def uterus(rng: Rng, grey: Array, wall: Array, at: Place, scene: Scene, look: Look) -> Array:
-    """Paint the uterus; `wall` is the signed depth below its wall in mm."""
-    body_of = scene.uterus
-    if body_of is None:
-        raise ValueError("the scene shows no uterus")
+def uterus(rng: Rng, grey: Array, body_of: Uterus, at: Place, look: Look) -> tuple[Array, Array]:
+    """Paint the uterus. Returns the new grey and the signed depth below its wall in mm."""
+    s, d = body_of.frame.local(at.depth, at.lateral)
+    wall = body_of.inside_at(s, d)
     level = rng.uniform(0.12, 0.55)
     if rng.random() < 0.5:  # mostly darker than what surrounds it
         level = max(0.08, look.base - rng.uniform(0.02, 0.3))
-    shape = wall.shape
-    body = level + rng.uniform(0, 0.08) * smooth_field(rng, shape, int(rng.integers(4, 16)))
+    body = level + rng.uniform(0, 0.08) * smooth_field(rng, at.canvas, int(rng.integers(4, 16)))
     # Layers of muscle and vessels: faint lines along the wall that are no endometrium.
     # They are drawn as if there were none, and left out on it: nothing about them tells how thick
     # the endometrium is, but that they do not cross it.
-    s, d = body_of.frame.local(at.depth, at.lateral)
     off_band = _off_band(at.band)
     for _ in range(rng.integers(0, 5)):
-        off = rng.choice([-1, 1]) * rng.uniform(0.08, 0.48) * body_of.short_mm
+        off = sign(rng) * rng.uniform(0.08, 0.48) * body_of.short_mm
         middle = rng.uniform(-0.4, 0.4) * body_of.long_mm
         fade = edge(rng.uniform(3, 0.35 * body_of.long_mm) - np.abs(s - middle), 6.0) * off_band
         body = body + rng.uniform(-0.12, 0.18) * fade * ridge(d - off, rng.uniform(0.3, 1.5))
@@ -173,7 +181,7 @@ def uterus(rng: Rng, grey: Array, wall: Array, at: Place, scene: Scene, look: Lo
     keep = rng.uniform(0.0, 0.1 + 0.2 * look.wild)  # some of what lies behind shines through
     grey = grey * (1 - soft * (1 - keep)) + (body - keep * level) * soft
     # The wall echoes where the beam meets it squarely.
-    facing = np.abs(np.gradient(wall, axis=0)) / at.px
+    facing = np.abs(at.canvas.pick(np.gradient(at.canvas.lay(wall), axis=0))) / at.px
     square = np.clip(facing, 0, 1) ** rng.uniform(0, 6)
     if rng.random() < 0.7:
         grey = grey + rng.uniform(0, 0.4) * square * ridge(wall, rng.uniform(0.4, 1.6))
@@ -187,22 +195,24 @@ def uterus(rng: Rng, grey: Array, wall: Array, at: Place, scene: Scene, look: Lo
     if rng.random() < 0.5:  # bright tissue behind it
         far = edge(at.depth - body_of.frame.centre[0], 8.0) * (wall < 0)
         grey = grey + rng.uniform(0.02, 0.35) * far * ridge(wall, rng.uniform(2, 15))
-    return grey
+    return grey, wall
 
 
 def _interrupted(rng: Rng, field: BandField, wild: float) -> Array:
     """Brightness along the midline: uneven, and with gaps."""
-    knots = np.linspace(-0.6, 0.6, 30) * field.band.length_mm
     values = np.clip(rng.normal(1, rng.uniform(0.05, 0.35), 30), 0.2, 1.6)
     if rng.random() < 0.5:
         values[rng.random(30) < rng.uniform(0.03, 0.25 + 0.15 * wild)] *= rng.uniform(0, 0.5)
     if rng.random() < 0.3:  # the band dims towards one end
         low, high = rng.uniform(0.3, 1.0, 2)
         values = values * np.linspace(low, high, 30)
-    return along(field.s, knots, values)
+    reach = 0.6 * field.band.length_mm
+    return along(field.s, -reach, reach, values)
 
 
-def _pattern(rng: Rng, scene: Scene, soft: Array, core: Array, inside: Array, look: Look) -> Array:
+def _pattern(
+    rng: Rng, scene: Scene, soft: Array, core: Array, inside: Array, at: Place, look: Look
+) -> Array:
     """Return the grey that the endometrium adds to the myometrium.
 
     `soft` is 1 inside the band, `core` the distance from the cavity, `inside` that from the edge.
@@ -211,21 +221,21 @@ def _pattern(rng: Rng, scene: Scene, soft: Array, core: Array, inside: Array, lo
     line_mm = rng.uniform(0.25, 0.8)
     line = log_uniform(rng, least, 0.45)
     # Darker than myometrium happens, but rarely.
-    sign = -1.0 if rng.random() < 0.03 + 0.12 * look.wild else 1.0
+    side = -1.0 if rng.random() < 0.03 + 0.12 * look.wild else 1.0
     middle = ridge(core, line_mm) * soft
     if scene.pattern is Pattern.THREE_LAYER:
         rim = ridge(inside - 0.6 * line_mm, line_mm) * (inside > -line_mm)
         layer = rng.normal(-0.03, 0.08)
         return layer * soft + log_uniform(rng, least, 0.35) * rim + line * middle
     if scene.pattern is Pattern.HYPERECHOIC:
-        add = sign * log_uniform(rng, least, 0.42) * soft
+        add = side * log_uniform(rng, least, 0.42) * soft
         if rng.random() < 0.5:
             add = add + rng.uniform(-0.15, 0.25) * middle
         if rng.random() < 0.3:  # the centre differs gradually from the edge
             add = add + rng.uniform(-0.15, 0.2) * soft * np.exp(-core / rng.uniform(0.5, 3))
         if rng.random() < 0.4:  # coarse texture of its own
             cells = int(rng.integers(15, 45))
-            add = add + rng.uniform(0, 0.1) * smooth_field(rng, soft.shape, cells) * soft
+            add = add + rng.uniform(0, 0.1) * smooth_field(rng, at.canvas, cells) * soft
         if rng.random() < 0.15:  # bright rims without a line
             add = add + rng.uniform(0, 0.2) * ridge(inside - 0.4, 0.5)
         return add
@@ -250,7 +260,7 @@ def endometrium(
 
     soft = np.where(half > 0, edge(inside, max(log_uniform(rng, 0.15, 1.2), at.px)), 0.0)
     core = np.abs(d) - fluid_half
-    add = _pattern(rng, scene, soft, core, np.where(half > 0, inside, -9.0), look)
+    add = _pattern(rng, scene, soft, core, np.where(half > 0, inside, -9.0), at, look)
     grey = grey + add * _interrupted(rng, at.band, look.wild)
     if rng.random() < 0.5:
         # A weak halo outside the band, no part of it: the junctional zone, mostly darker. One that
@@ -259,7 +269,7 @@ def endometrium(
         grey = grey + min(rng.normal(-0.03, 0.05), 0.02) * ring
     if band.canal_mm > 0 and rng.random() < 0.7:
         beyond = (s > band.length_mm / 2) & (s < band.length_mm / 2 + band.canal_mm)
-        grey = grey + rng.uniform(-0.12, 0.18) * beyond * ridge(d, rng.uniform(0.3, 0.8))
+        grey = grey + rng.uniform(-0.12, 0.18) * (ridge(d, rng.uniform(0.3, 0.8)) * beyond)
     if band.fluid_mm > 0:
         grey = grey * (1 - fluid) + rng.uniform(0, 0.12) * fluid
     return grey, cover, fluid
@@ -270,12 +280,12 @@ def tissue(rng: Rng, scene: Scene, at: Place, look: Look) -> tuple[Array, Array,
 
     Returns grey and the coverage in [0, 1] of uterus, band and fluid (band includes fluid).
     """
-    shape, span = at.depth.shape, scene.sector.depth_mm
+    span = scene.sector.depth_mm
     grain = streaks(rng, at.distance, at.angle, scene.sector)
-    grey = look.base + rng.uniform(0, 0.12) * smooth_field(rng, shape, 7)
+    grey = look.base + rng.uniform(0, 0.12) * smooth_field(rng, at.canvas, 7)
     grey = grey + max(0.0, rng.uniform(-0.05, 0.14)) * grain
     grey = clutter(rng, grey, at, span, look.wild)
-    nothing = np.zeros(shape, np.float32)
+    nothing = np.zeros_like(at.depth)
     whole, cover, fluid = nothing, nothing, nothing
     if scene.subject in (Subject.OVARY, Subject.BLADDER, Subject.NOISE) and rng.random() < 0.5:
         grey = other_organ(rng, grey, at, span)
@@ -283,9 +293,8 @@ def tissue(rng: Rng, scene: Scene, at: Place, look: Look) -> tuple[Array, Array,
         if not what.kind.in_uterus and not what.kind.in_cavity:
             grey = structure(rng, grey, at, what)
     if scene.uterus is not None:
-        wall = scene.uterus.inside(at.depth, at.lateral)
+        grey, wall = uterus(rng, grey, scene.uterus, at, look)
         whole = edge(wall, at.px)
-        grey = uterus(rng, grey, wall, at, scene, look)
         grey = grey + max(0.0, rng.uniform(-0.05, 0.05)) * grain * whole
         for what in scene.structures:
             if what.kind.in_uterus:
