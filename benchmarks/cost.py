@@ -51,11 +51,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         rows = {"empty Python": [sys.executable, "-c", "pass"], "--help": [endometer, "--help"]}
-        write_dicom(make_phantom((3,), 7.0), folder / "still.dcm")
+        write_dicom(make_phantom((4,), 7.0), folder / "still.dcm")
         rows["one still"] = [endometer, "measure", str(folder / "still.dcm")]
         for frames in arguments.frames:
             # A long cine repeats a short one: what matters is how many frames are in the file.
-            phantom = make_phantom((9,), 8.0, min(frames, 24))
+            phantom = make_phantom((8,), 8.0, min(frames, 24))
             repeats = -(-frames // len(phantom.frames))
             pictures = phantom.frames[list(range(len(phantom.frames))) * repeats][:frames]
             path = folder / f"cine-{frames}.dcm"

@@ -20,7 +20,7 @@ def explain(*words):
 @pytest.fixture(scope="module")
 def cine(tmp_path_factory):
     path = tmp_path_factory.mktemp("phantom") / "cine.dcm"
-    write_dicom(make_phantom((9,), 8.0, 3), path)
+    write_dicom(make_phantom((8,), 8.0, 3), path)
     return path
 
 

@@ -10,7 +10,7 @@ ENDOMETER = str(Path(sys.executable).with_name("endometer"))
 
 
 def test_memory_does_not_grow_with_the_frames(tmp_path):
-    short = make_phantom((9,), 8.0, 12)
+    short = make_phantom((8,), 8.0, 12)
     frames = short.frames.repeat(15, axis=0)
     peaks = []
     for name, pictures in {"short": short.frames, "long": frames}.items():
