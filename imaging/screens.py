@@ -5,6 +5,7 @@ Each policy looks at what a tissue picture never shows, and says what was seen a
 Limits come from 344 real B-mode images and from drawn screens (docs/refusals.md).
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,8 +30,9 @@ DARK = 20
 ONE_COLOUR, BLACK, MOST_ONE_COLOUR = 2, 8, 0.55
 # Empty rows between lines of writing.
 FEWEST_LINES = 4
-# Residual of a 3 x 3 mean over the local grey: speckle has 0.02 and more, a rendering less.
-LEAST_SPECKLE = 0.011
+# Residual of a 3 x 3 mean over the local grey: real pictures have 0.03 and more, renderings up to
+# 0.008. It is taken where speckle is a few pixels wide: at so many mm, or so many rows in all.
+LEAST_SPECKLE, SPECKLE_MM, SPECKLE_ROWS = 0.011, 0.25, 220
 # A black gutter between two pictures: the share of lit pixels that it has at most, its width at
 # least, and the share of the box that a picture beside it fills; one that fills more is the box.
 GUTTER, GUTTER_PX, PANEL_SHARE, SAME_SHARE = 0.004, 9, 0.2, 0.95
@@ -51,11 +53,13 @@ FILLED, BASELINE_STEP = 0.94, 50.0
 class Screen:
     """What the policies look at: `luma` uint8 and `sector` bool, (rows, columns), of one frame.
 
-    Both are cut to the region of the B-mode image where the file has one.
+    Both are cut to the region of the B-mode image where the file has one. `mm_per_px` is the size
+    of its pixels, None where nothing says so.
     """
 
     luma: Luma
     sector: Mask
+    mm_per_px: float | None = None
 
     @cached_property
     def box(self) -> Box:
@@ -134,13 +138,25 @@ def is_page(screen: Screen) -> bool:
 
 def is_rendering(screen: Screen) -> bool:
     """Tell whether there is no speckle: neighbours hardly differ from their mean."""
-    luma = screen.luma[screen.box].astype(np.float32)
+    shown = screen.luma[screen.box].astype(np.float32)
+    factor = math.ceil(len(shown) / SPECKLE_ROWS)
+    if screen.mm_per_px:
+        factor = max(factor, round(SPECKLE_MM / screen.mm_per_px))
+    luma = _shrunk(shown, factor)
+    inner = _shrunk(screen.inner[screen.box].astype(np.float32), factor) > 0.99
     grey = ndimage.uniform_filter(luma, 7)
     residual = ndimage.uniform_filter(np.abs(luma - ndimage.uniform_filter(luma, 3)), 7)
-    lit = screen.inner[screen.box] & (grey > DARK)
-    if not lit.any():
-        return False
-    return bool(np.median(residual[lit] / (grey[lit] + 5)) < LEAST_SPECKLE)
+    lit = inner & (grey > DARK)
+    return bool(lit.any() and np.median(residual[lit] / (grey[lit] + 5)) < LEAST_SPECKLE)
+
+
+def _shrunk(picture: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
+    """Return means over squares of `factor` pixels; 1 x 1 of a picture that is smaller."""
+    factor = max(1, min(factor, *picture.shape))
+    rows, columns = (n // factor for n in picture.shape)
+    squares = picture[: rows * factor, : columns * factor].reshape(rows, factor, columns, factor)
+    mean: NDArray[np.float32] = squares.mean((1, 3))
+    return mean
 
 
 def is_spectrum(screen: Screen) -> bool:

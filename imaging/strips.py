@@ -73,7 +73,8 @@ def filled_from_baseline(
             up[:2] = True
             run = np.cumprod(up, 0).astype(bool)
             both = np.count_nonzero(run & picture[:base][::-1])
-            share = both / max(1, np.count_nonzero(run) + np.count_nonzero(picture) - both)
+            either = np.count_nonzero(run) + np.count_nonzero(picture) - both
+            share = float(both) / max(1.0, float(either))
             if share > best[0]:
                 best = (share, len(picture) - base if flipped else base, flipped)
     return _step(strip, best[1] * len(strip) / len(small)), best[0]

@@ -49,11 +49,11 @@ def unless_hidden(result: Finding | Refusal, flow: Mask, sector: Mask) -> Findin
         return result
     if isinstance(result, Refusal):
         much = flow[sector].mean() >= MUCH_FLOW
-        if result.reason is Reason.NO_ENDOMETRIUM and much:
+        if result.reason in (Reason.NO_ENDOMETRIUM, Reason.IMPLAUSIBLE_GEOMETRY) and much:
             return Refusal(
                 Reason.NOT_BMODE,
-                "Colour Doppler covers a part of the picture, and no endometrium was seen in the "
-                f"rest. {_CHOOSE}",
+                "Colour Doppler covers a part of the picture, and no endometrium could be outlined "
+                f"beside it. {_CHOOSE}",
             )
         return result
     if _hidden(result, flow):
@@ -68,7 +68,12 @@ def _hidden(finding: Finding, flow: Mask) -> bool:
     away = ndimage.distance_transform_edt(~flow)
     length = float((away[at[:, 0], at[:, 1]] <= reach).mean())
     area = coverage(finding.outline, flow.shape)
+<<<<<<< HEAD
     chord = np.linspace(finding.calipers[0], finding.calipers[1], CHORD_POINTS)
+=======
+    one, other = finding.calipers
+    chord = one + np.linspace(0, 1, CHORD_POINTS)[:, None] * (other - one)
+>>>>>>> h/refusals
     return bool(
         length > MOST_OF_LENGTH
         or area[flow].sum() > MOST_OF_AREA * area.sum()

@@ -20,10 +20,12 @@ from models.runtime import Runtime
 # Thicker than any endometrium that is measured for a transfer; the literature's largest benign
 # ones stay below. What the network outlines beyond it is something else.
 MAX_THICKNESS_MM = 35.0
-# Shorter bands than this share of their thickness are no midsagittal endometrium.
-MIN_LENGTH_OVER_THICKNESS = 1.0
-# The outline touches the edge of the picture if it comes this close, in grid pixels.
-CONTACT_PX = 1.5
+# Shorter bands than this share of their thickness are no midsagittal endometrium: outlines of 1,647
+# real ones have 2.5 at the 2.5th percentile, and what the network draws of a phantom's 1.7.
+MIN_LENGTH_OVER_THICKNESS = 1.5
+# The outline touches the edge of the picture if it comes this close: the network stops up to 1.5 mm
+# before an edge that cuts a band.
+CONTACT_MM = 1.6
 # The size of a pixel that a view without a scale is judged by: nothing is held against it.
 UNKNOWN_MM_PER_PX = 0.1
 # Share of the maximum above which a band counts as still thick where it is cut.
@@ -150,7 +152,7 @@ def _implausible(measured: Thickness) -> Refusal | None:
     if measured.length_mm < MIN_LENGTH_OVER_THICKNESS * measured.thickness_mm:
         return Refusal(
             Reason.IMPLAUSIBLE_GEOMETRY,
-            "What was outlined is shorter than it is thick: no midsagittal endometrium.",
+            "What was outlined is too short for its thickness: no midsagittal endometrium.",
         )
     return None
 
@@ -164,7 +166,7 @@ def _cut_off(measured: Thickness, sector: NDArray[np.bool_], step_mm: float) -> 
     """
     # Padding makes the edge of the grid count as the edge of the picture, too.
     clearance = ndimage.distance_transform_edt(np.pad(sector, 1))[1:-1, 1:-1]
-    contact = np.argwhere(measured.component & (clearance <= CONTACT_PX))
+    contact = np.argwhere(measured.component & (clearance <= CONTACT_MM / step_mm))
     if not len(contact):
         return None
     away = np.hypot(*(measured.midline[:, None] - contact).transpose(2, 0, 1)).min(1) * step_mm

@@ -22,12 +22,13 @@ def screened(clip: Clip, views: list[View]) -> tuple[list[View], Refusal | None]
 def _refusal(clip: Clip, view: View) -> Refusal | None:
     found: Refusal | None = None
     window = np.s_[view.box.row_0 : view.box.row_1 + 1, view.box.column_0 : view.box.column_1 + 1]
+    size = max(view.spacing_mm) if view.spacing_mm else None
     for number in dict.fromkeys([(clip.frames + 1) // 2, 1, clip.frames]):
         try:
             luma = clip.frame(number).luma
         except ClipError:
             continue
-        refusal = screen_refusal(Screen(luma[window], view.sector[window]))
+        refusal = screen_refusal(Screen(luma[window], view.sector[window], size))
         if refusal is None:
             return None
         found = found or refusal

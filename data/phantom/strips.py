@@ -116,4 +116,5 @@ def _shown(rng: Rng, db: Array, top_db: float) -> Grey:
     """Map dB to grey with a dynamic range and a gain drawn at random."""
     span = rng.uniform(35, 60)
     level = np.clip(rng.uniform(0.75, 0.95) + (db - top_db) / span, 0, 1)
-    return np.rint(255 * level ** rng.uniform(0.8, 1.3)).astype(np.uint8)
+    grey: Grey = np.rint(255 * level ** rng.uniform(0.8, 1.3)).astype(np.uint8)
+    return grey

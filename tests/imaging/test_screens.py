@@ -93,6 +93,16 @@ def test_a_b_mode_image_is_none_of_these(renderer, visible):
     assert seen(luma) == []
 
 
+def test_speckle_of_many_pixels_is_speckle():
+    """A magnified picture: neighbours hardly differ, and its scale says why."""
+    rng = np.random.default_rng(6)
+    field = ndimage.gaussian_filter(rng.normal(size=(500, 600)), (14, 28))
+    luma = (90 + 30 * field / field.std()).clip(10, 255).astype(np.uint8)
+    whole = np.ones(luma.shape, bool)
+    assert screen_refusal(Screen(luma, whole, 0.03)) is None
+    assert "no speckle" in screen_refusal(Screen(luma, whole, 0.3)).message
+
+
 def layered_tissue(rng, lateral):
     """A linear probe's picture: short layers of fascia, each somewhere else."""
     field = ndimage.gaussian_filter(rng.normal(size=(500, 700)), (3, lateral))
