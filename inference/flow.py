@@ -68,12 +68,8 @@ def _hidden(finding: Finding, flow: Mask) -> bool:
     away = ndimage.distance_transform_edt(~flow)
     length = float((away[at[:, 0], at[:, 1]] <= reach).mean())
     area = coverage(finding.outline, flow.shape)
-<<<<<<< HEAD
-    chord = np.linspace(finding.calipers[0], finding.calipers[1], CHORD_POINTS)
-=======
     one, other = finding.calipers
     chord = one + np.linspace(0, 1, CHORD_POINTS)[:, None] * (other - one)
->>>>>>> h/refusals
     return bool(
         length > MOST_OF_LENGTH
         or area[flow].sum() > MOST_OF_AREA * area.sum()
