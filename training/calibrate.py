@@ -144,10 +144,10 @@ def fit_intervals(
     bin it ends at the ranks of `spared`, so that it holds for the nominal share of new patients
     with CONFIDENCE and not only on average. They are shared out between the sides for the narrowest
     interval: bands seen in part are measured far too thin, and an equal share would spend all width
-    on them. That choice costs some confidence, 0.72 to 0.83 instead of 0.8 in simulations. The cases of one patient
-    are alike and count as one together, 1/k each, for a case of a new patient (Dunn, Wasserman and
-    Ramdas 2023, J Am Stat Assoc 118:2491, pooling of distributions). The measured thickness always
-    lies within. Raises ValueError where a bin has too few patients.
+    on them. That choice costs some confidence, 0.72 to 0.83 instead of 0.8 in simulations. The
+    cases of one patient are alike and count as one together, 1/k each, for a case of a new patient
+    (Dunn, Wasserman and Ramdas 2023, J Am Stat Assoc 118:2491, pooling of distributions). The
+    measured thickness always lies within. Raises ValueError where a bin has too few patients.
     """
     plain = IntervalTable(NOMINAL, BASE_MM, upper_mm, *2 * ((1.0,) * len(upper_mm),))
     factors = []
