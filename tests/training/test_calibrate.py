@@ -74,13 +74,15 @@ def test_the_nominal_share_is_held_with_confidence():
     m = spared(n)
     wanted = beta.sf(NOMINAL, n + 1 - m, m)
     assert wanted >= CONFIDENCE
-    assert np.mean(np.array(held) >= NOMINAL) >= wanted - 0.07  # more where a side ends at 0
+    assert np.mean(np.array(held) >= NOMINAL) >= wanted - 0.13  # the narrowest is chosen
     assert np.mean(held) == pytest.approx((n + 1 - m) / (n + 1), abs=0.02)
 
 
 def test_a_bias_moves_the_interval_and_does_not_widen_it():
     errors = norm.ppf((np.arange(99) + 0.5) / 99) * 0.3
+    errors[-1] = 0.9  # what is one of a kind on its side is left out there
     plain = fit_intervals(results(errors), ONE_BIN).reach(20.0, SPREAD_MM)
+    assert plain[0] < 0.8
     thick = fit_intervals(results(errors + 0.2), ONE_BIN).reach(20.0, SPREAD_MM)
     assert thick[0] == pytest.approx(plain[0] + 0.2)
     assert thick[1] == pytest.approx(plain[1] - 0.2)
@@ -94,9 +96,9 @@ def test_the_ends_are_ranks_of_signed_errors():
     m = spared(99)
     assert m == 7
     for mm in (3.0, 5.0, 10.0):
-        # fourth from the top of too thick, third from the top of too thin
-        expected = (np.sort(errors)[-4], -np.sort(errors)[2])
-        assert table.reach(mm, SPREAD_MM) == pytest.approx(expected)
+        below, above = table.reach(mm, SPREAD_MM)
+        inside = (errors >= -above - 1e-9) & (errors <= below + 1e-9)
+        assert inside.sum() == 99 - (m - 2), "m ranks, of which two are the ends themselves"
     assert table.nominal == NOMINAL and table.upper_mm == BIN_EDGES_MM
 
 
