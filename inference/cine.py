@@ -25,8 +25,8 @@ class Steadiness:
     still four witnesses, whose median one stray outline cannot bend. What is left is how well a
     thickness repeats on almost the same picture: in simulated cines three of four frames lie
     within 0.3 mm of that median. Beyond `allowed_mm` or `allowed_share` of the median, whichever
-    is more, lies one frame in twenty, mostly an outline that went astray. `alone` is the score of an outline that no
-    neighbour has. Where a cine is cut, only the frames beside the cut lose by it.
+    is more, lies one frame in twenty, mostly an outline that went astray. `alone` is the score of
+    an outline that no neighbour has. Where a cine is cut, only the frames beside the cut lose.
     """
 
     reach: int = 2

@@ -182,6 +182,7 @@ def test_failed_files_are_exit_status_1_and_the_rest_is_done(phantom, tmp_path):
         (["measure", "."], "no DICOM"),
         (["thickness", "mask.png"], "spacing"),
         (["thickness", "mask.png", "--spacing", "0,0"], "0.01 to 1.0"),
+        (["phantom", "p", "--renderer", "random", "--freehand"], "--freehand"),
         (["nonsense"], "nonsense"),
     ],
 )
