@@ -7,7 +7,7 @@ from enum import StrEnum
 from importlib import metadata, util
 from typing import TYPE_CHECKING, Any
 
-from inference.dicom.source import Source
+from inference.dicom.origin import Origin
 from models.bundle import Bundle
 
 if TYPE_CHECKING:
@@ -75,46 +75,46 @@ class Maker:
         digest = hashlib.sha256("\n".join(content).encode("utf-8", "replace")).hexdigest()
         return str(generate_uid(entropy_srcs=[digest]))
 
-    def common(self, kind: Kind, source: Source, instance_uid: str) -> dict[str, Any]:
+    def common(self, kind: Kind, origin: Origin, instance_uid: str) -> dict[str, Any]:
         """Return the arguments that highdicom's objects share.
 
         The results of one kind from one model share a series within their study.
         """
         number, description = SERIES[kind]
         return {
-            "series_instance_uid": self.uid("series", kind, str(source.header.StudyInstanceUID)),
+            "series_instance_uid": self.uid("series", kind, str(origin.header.StudyInstanceUID)),
             "series_number": number,
             "series_description": description,
             "sop_instance_uid": instance_uid,
-            "instance_number": source.number,
+            "instance_number": origin.number,
             "manufacturer": NAME,
             "manufacturer_model_name": self.bundle[:64],
             "software_versions": self.version,
             "device_serial_number": self.bundle_sha256[:16],
-            "content_date": source.at.date(),
-            "content_time": source.at.time(),
+            "content_date": origin.at.date(),
+            "content_time": origin.at.time(),
         }
 
 
-def finish(made: "Dataset", source: Source) -> "Dataset":
+def finish(made: "Dataset", origin: Origin) -> "Dataset":
     """Give an object its patient and study, and make it the same whenever it is made.
 
     References get the source's own SOP class. The moment of writing is left out: it is optional
     everywhere, and with it the same result made twice would be two objects under one UID. A
     character set is named where one is needed.
     """
-    made.update(source.identity)
+    made.update(origin.identity)
     for keyword in ("InstanceCreationDate", "InstanceCreationTime"):
         if keyword in made:
             delattr(made, keyword)
     for item in made.get("ContributingEquipmentSequence", ()):
         if "ContributionDateTime" in item:
             del item.ContributionDateTime
-    stand_in = str(source.header.SOPClassUID)
-    if stand_in != source.sop_class:
+    stand_in = str(origin.header.SOPClassUID)
+    if stand_in != origin.sop_class:
         for element in made.iterall():
             if element.keyword == "ReferencedSOPClassUID" and element.value == stand_in:
-                element.value = source.sop_class
+                element.value = origin.sop_class
     texts = (str(e.value) for e in made.iterall() if e.VR in _TEXT)
     if all(text.isascii() for text in texts):
         del made.SpecificCharacterSet

@@ -8,8 +8,8 @@ from imaging.reasons import Reason
 from inference.clip import MeasuredClip
 from inference.dicom.capture import capture
 from inference.dicom.maker import Kind, Maker
+from inference.dicom.origin import NoResultError, Origin, read_origin
 from inference.dicom.seg import segmentation
-from inference.dicom.source import NoResultError, Source, read_source
 from inference.dicom.sr import report
 from inference.records import Status
 
@@ -44,7 +44,7 @@ def dicom_results(
     if best.status is Status.FAILED or best.reason is Reason.NOT_BMODE:
         return Results({})
     try:
-        source = read_source(header, clip.record.frames or 1, maker.run_at)
+        origin = read_origin(header, clip.record.frames or 1, maker.run_at)
     except NoResultError as error:
         return Results({}, (str(error),))
     objects: dict[Kind, Dataset] = {}
@@ -53,28 +53,28 @@ def dicom_results(
         if kind not in kinds or (kind is not Kind.SR and best.status is not Status.MEASURED):
             continue
         try:
-            objects[kind] = _made(kind, source, clip, picture, maker)
+            objects[kind] = _made(kind, origin, clip, picture, maker)
         except NoResultError as error:
             notes.append(str(error))
     return Results(objects, tuple(notes))
 
 
 def _made(
-    kind: Kind, source: Source, clip: MeasuredClip, picture: "Image.Image | None", maker: Maker
+    kind: Kind, origin: Origin, clip: MeasuredClip, picture: "Image.Image | None", maker: Maker
 ) -> "Dataset":
     best = clip.record.best
     finding = clip.findings.get(best.frame) if best.frame is not None else None
     if kind is Kind.SR and best.status is not Status.MEASURED:
-        return report(source, best, None, maker)
+        return report(origin, best, None, maker)
     if finding is None or best.frame is None:
         raise NoResultError("The outline of the clip's best frame was not kept.")
     if kind is Kind.SR:
-        return report(source, best, finding, maker)
+        return report(origin, best, finding, maker)
     if kind is Kind.SEG:
-        return segmentation(source, finding, maker)
+        return segmentation(origin, finding, maker)
     if picture is None:
         raise NoResultError("The picture of the best frame could not be drawn.")
-    return capture(source, best.frame, picture, maker)
+    return capture(origin, best.frame, picture, maker)
 
 
 def result_name(image: str, kind: Kind) -> str:

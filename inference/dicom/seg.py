@@ -5,34 +5,34 @@ from typing import TYPE_CHECKING
 from data.raster import coverage
 from inference.dicom import codes
 from inference.dicom.maker import NAME, Kind, Maker, finish
-from inference.dicom.source import NoResultError, Source
+from inference.dicom.origin import NoResultError, Origin
 from inference.frame import Finding
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
 
-def segmentation(source: Source, finding: Finding, maker: Maker) -> "Dataset":
+def segmentation(origin: Origin, finding: Finding, maker: Maker) -> "Dataset":
     """Return a binary segmentation: a pixel belongs to it if half of it lies inside the outline.
 
     Fluid in the cavity lies inside. Raises NoResultError for a cine: its frames have no place in
     space (no Frame of Reference), which a segmentation of several frames needs.
     """
-    if source.is_multiframe:
+    if origin.is_multiframe:
         raise NoResultError(
             "There is no segmentation of a cine, whose frames have no place in space: its outline "
             "is in the report (sr)."
         )
     from highdicom import AlgorithmIdentificationSequence, seg
 
-    shape = (source.header.Rows, source.header.Columns)
+    shape = (origin.header.Rows, origin.header.Columns)
     mask = coverage(finding.outline, shape) >= 0.5
     if not mask.any():
         raise NoResultError("The outline covers no pixel of the image, so it is no segmentation.")
     outline = [contour.tolist() for contour in finding.outline]
-    identity = (source.key, outline)
+    identity = (origin.key, outline)
     made = seg.Segmentation(
-        source_images=[source.header],
+        source_images=[origin.header],
         pixel_array=mask,
         segmentation_type=seg.SegmentationTypeValues.BINARY,
         segment_descriptions=[
@@ -54,11 +54,11 @@ def segmentation(source: Source, finding: Finding, maker: Maker) -> "Dataset":
         ],
         content_label="ENDOMETRIUM",
         content_description="Outline of the endometrium, fluid in the cavity included",
-        **maker.common(Kind.SEG, source, maker.uid(Kind.SEG, *identity)),
+        **maker.common(Kind.SEG, origin, maker.uid(Kind.SEG, *identity)),
     )
     made.PatientOrientation = None  # type 2: present, and unknown
     made.ContentCreatorName = None  # nobody: a program
     dimensions = maker.uid("dimensions", *identity)  # highdicom draws one by chance
     for item in (*made.DimensionOrganizationSequence, *made.DimensionIndexSequence):
         item.DimensionOrganizationUID = dimensions
-    return finish(made, source)
+    return finish(made, origin)

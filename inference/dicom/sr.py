@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from inference.dicom import codes
 from inference.dicom.maker import NAME, Kind, Maker, finish
-from inference.dicom.source import Source
+from inference.dicom.origin import Origin
 from inference.frame import Finding
 from inference.records import Measurement, Status
 from inference.words import in_words
@@ -37,7 +37,7 @@ def to_scoord(points: NDArray[np.float64], rows: int, columns: int) -> NDArray[n
     return moved[:, ::-1].astype(np.float32)
 
 
-def report(source: Source, row: Measurement, finding: Finding | None, maker: Maker) -> "Dataset":
+def report(origin: Origin, row: Measurement, finding: Finding | None, maker: Maker) -> "Dataset":
     """Return the report on a clip by the row that speaks for it, and what was outlined there.
 
     Calipers and outline are those of `row.frame`; only a measured row has them in the report.
@@ -49,28 +49,28 @@ def report(source: Source, row: Measurement, finding: Finding | None, maker: Mak
     outline = [contour.tolist() for contour in measured.outline] if measured else None
     # what else the run knows of the frame is not in the report
     stated = replace(row, sonographer_mm=None, thickness_px=None)
-    identity = (source.key, stated, outline)
+    identity = (origin.key, stated, outline)
     algorithm = _algorithm(row, maker)
-    groups = [_group(source, row, measured, maker, algorithm, identity)]
+    groups = [_group(origin, row, measured, maker, algorithm, identity)]
     if measured is not None:
         groups += [
-            _planar(source, row, contour, maker, algorithm, (identity, number))
+            _planar(origin, row, contour, maker, algorithm, (identity, number))
             for number, contour in enumerate(measured.outline)
         ]
     content = sr.MeasurementReport(
         observation_context=sr.ObservationContext(observer_device_context=_observer(maker)),
         procedure_reported=codes.ULTRASONOGRAPHY,
         imaging_measurements=groups,
-        referenced_images=[source.header],
+        referenced_images=[origin.header],
     )
     made = sr.Comprehensive3DSR(
-        evidence=[source.header],
+        evidence=[origin.header],
         content=content,
         is_complete=True,
         coding_schemes=[CodingSchemeIdentificationItem(codes.SCHEME, name=codes.SCHEME_NAME)],
-        **maker.common(Kind.SR, source, maker.uid(Kind.SR, *identity)),
+        **maker.common(Kind.SR, origin, maker.uid(Kind.SR, *identity)),
     )
-    return finish(made, source)
+    return finish(made, origin)
 
 
 def _observer(maker: Maker) -> Any:
@@ -102,7 +102,7 @@ def _algorithm(row: Measurement, maker: Maker) -> Any:
 
 
 def _group(
-    source: Source,
+    origin: Origin,
     row: Measurement,
     finding: Finding | None,
     maker: Maker,
@@ -115,7 +115,7 @@ def _group(
     if finding is None:
         evaluations.append((codes.THICKNESS, codes.MEASUREMENT_FAILURE))
     else:
-        measurements.append(_thickness(source, row, finding))
+        measurements.append(_thickness(origin, row, finding))
     if row.call is not None and finding is not None:
         evaluations.append((codes.CALL, codes.CALLS[row.call]))
     if row.reason is not None:
@@ -139,9 +139,9 @@ def _group(
         ],
         source_images=[
             sr.SourceImageForMeasurementGroup(
-                str(source.header.SOPClassUID),
-                str(source.header.SOPInstanceUID),
-                _frames(source, row),
+                str(origin.header.SOPClassUID),
+                str(origin.header.SOPInstanceUID),
+                _frames(origin, row),
             )
         ],
     )
@@ -150,15 +150,15 @@ def _group(
     return group
 
 
-def _thickness(source: Source, row: Measurement, finding: Finding) -> Any:
+def _thickness(origin: Origin, row: Measurement, finding: Finding) -> Any:
     from highdicom import sr
 
     if row.thickness_mm is None:
         raise ValueError("a measured row has a thickness")
     calipers = sr.CoordinatesForMeasurement(
         graphic_type=sr.GraphicTypeValues.POLYLINE,
-        graphic_data=to_scoord(finding.calipers, source.header.Rows, source.header.Columns),
-        source_image=_region_image(source, row),
+        graphic_data=to_scoord(finding.calipers, origin.header.Rows, origin.header.Columns),
+        source_image=_region_image(origin, row),
     )
     value = float(row.thickness_mm)
     properties = sr.MeasurementProperties()
@@ -186,7 +186,7 @@ def _property(code: Any, value_mm: float) -> Any:
 
 
 def _planar(
-    source: Source,
+    origin: Origin,
     row: Measurement,
     contour: NDArray[np.float64],
     maker: Maker,
@@ -195,7 +195,7 @@ def _planar(
 ) -> Any:
     from highdicom import sr
 
-    points = to_scoord(contour, source.header.Rows, source.header.Columns)
+    points = to_scoord(contour, origin.header.Rows, origin.header.Columns)
     if not np.array_equal(points[0], points[-1]):  # a region is closed (PS3.16 TID 1410)
         points = np.concatenate([points, points[:1]])
     return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
@@ -203,7 +203,7 @@ def _planar(
         referenced_region=sr.ImageRegion(
             graphic_type=sr.GraphicTypeValues.POLYLINE,
             graphic_data=points,
-            source_image=_region_image(source, row),
+            source_image=_region_image(origin, row),
         ),
         finding_type=codes.ENDOMETRIUM,
         finding_sites=[sr.FindingSite(codes.UTERUS)],
@@ -211,16 +211,16 @@ def _planar(
     )
 
 
-def _region_image(source: Source, row: Measurement) -> Any:
+def _region_image(origin: Origin, row: Measurement) -> Any:
     from highdicom import sr
 
     return sr.SourceImageForRegion(
-        str(source.header.SOPClassUID), str(source.header.SOPInstanceUID), _frames(source, row)
+        str(origin.header.SOPClassUID), str(origin.header.SOPInstanceUID), _frames(origin, row)
     )
 
 
-def _frames(source: Source, row: Measurement) -> list[int] | None:
-    return [row.frame] if source.is_multiframe and row.frame is not None else None
+def _frames(origin: Origin, row: Measurement) -> list[int] | None:
+    return [row.frame] if origin.is_multiframe and row.frame is not None else None
 
 
 def _shortened(items: Any) -> Any:

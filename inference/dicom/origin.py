@@ -69,7 +69,7 @@ class NoResultError(Exception):
 
 
 @dataclass(frozen=True)
-class Source:
+class Origin:
     """What new objects state about the image they come from.
 
     `header` is what highdicom sees: UIDs, size and scanner. It knows few classes, so its own class
@@ -98,7 +98,7 @@ class Source:
         return (str(self.header.SOPInstanceUID), self.sop_class, self.number, self.at, whose)
 
 
-def read_source(header: "Dataset | None", frames: int, run_at: datetime) -> Source:
+def read_origin(header: "Dataset | None", frames: int, run_at: datetime) -> Origin:
     """Read what results need from the header of a clip.
 
     `run_at` is used where the file states no date. Text is stored as UTF-8 whatever the source
@@ -139,7 +139,7 @@ def read_source(header: "Dataset | None", frames: int, run_at: datetime) -> Sour
         found.NumberOfFrames = frames
     found.Modality, found.Rows, found.Columns = "US", int(header.Rows), int(header.Columns)
     number = text(header, "InstanceNumber") or ""
-    return Source(
+    return Origin(
         header=found,
         identity=identity,
         sop_class=sop_class,
