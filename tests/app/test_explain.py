@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from app.cli import app
 from data.phantom.dicom import make_phantom, write_dicom
+from inference.focal import WIDER
 from models.bundle import load_bundle
 
 
@@ -30,8 +31,10 @@ def test_a_number_is_explained(cine):
     assert math.prod(part["score"] for part in facts["parts"]) == pytest.approx(facts["quality"])
     assert facts["quality"] >= facts["least_quality"] == load_bundle().min_quality
     below, above = load_bundle().intervals.reach(facts["thickness_mm"], facts["spread_mm"])
-    assert facts["lower_mm"] == pytest.approx(facts["thickness_mm"] - below)
-    assert facts["upper_mm"] == pytest.approx(facts["thickness_mm"] + above)
+    wider = WIDER if facts["signs"] else 1.0
+    assert facts["lower_mm"] == pytest.approx(facts["thickness_mm"] - wider * below)
+    assert facts["upper_mm"] == pytest.approx(facts["thickness_mm"] + wider * above)
+    assert (facts["message"] or "") == " ".join(sign["words"] for sign in facts["signs"])
     said = explain(cine)
     assert said.exit_code == 0
     for words in (
