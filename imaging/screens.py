@@ -39,7 +39,7 @@ GUTTER, GUTTER_PX, PANEL_SHARE, SAME_SHARE = 0.004, 9, 0.2, 0.95
 # A fan fills less than this of the rectangle around it.
 FAN_FILL = 0.9
 # Rows and columns below which nothing is a picture.
-SMALLEST_PX = 40
+SMALLEST_PX = 64
 # A strip over time fills so much of its panel's rows at full width.
 STRIP_SHARE = 0.45
 # How far its texture runs one way times how alike its columns are; less will do beside another
