@@ -81,11 +81,11 @@ def filled_from_baseline(
 
 
 def _step(strip: Picture, row: float) -> float:
-    """Return the least change of grey across a row near `row` that seven columns in eight have;
-    infinite where the row is the edge of the picture, beyond which nothing is known."""
+    """Return the least change of grey across a row near `row` that seven columns in eight have; 0
+    where the row is the edge of the picture, beyond which nothing is known."""
     reach, slack = max(3, round(0.015 * len(strip))), max(2, round(0.03 * len(strip)))
     if row <= slack + reach or row >= len(strip) - slack - reach:
-        return float("inf")
+        return 0.0
     best = 0.0
     for at in range(round(row) - slack, round(row) + slack + 1):
         change = strip[at : at + reach].mean(0) - strip[at - reach : at].mean(0)
