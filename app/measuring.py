@@ -123,7 +123,7 @@ def measure(  # noqa: PLR0913, PLR0917 - a command line's options are its interf
         int | None,
         typer.Option(
             min=1,
-            help="Processes that measure; as many as cores if left out.",
+            help="Processes (threads with a GPU); as many as cores if left out.",
             rich_help_panel=MANY,
         ),
     ] = None,
@@ -259,12 +259,11 @@ def _engine(model: "Bundle", device: str, workers: int | None, scheduler: str | 
         from inference.dask_engine import Dask
 
         return Dask(model, scheduler, "cuda" if device == "cuda" else "cpu")
-    from inference.engines import Local, Serial, cores
+    from inference.engines import Local, Threaded, cores
 
     runtime = choose_runtime(model, device)
-    if runtime.device != "cpu":
-        return Serial(model, runtime)
-    return Local(model, runtime, workers or cores())
+    several = Local if runtime.device == "cpu" else Threaded
+    return several(model, runtime, workers or cores())
 
 
 @commands.command()

@@ -95,7 +95,7 @@ def print_table(run: Run, out: Path | None) -> None:
         f"{run.failed} failed, {run.skipped} other files skipped."
     )
     if out is not None:
-        screen.print(f"Tables and overlays are in {line(str(out))}.", soft_wrap=True)
+        screen.print(f"Tables, overlays and report.html are in {line(str(out))}.", soft_wrap=True)
 
 
 def notes(run: Run) -> list[str]:

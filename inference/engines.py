@@ -1,9 +1,15 @@
-"""Engines on this machine: one process that measures, or several."""
+"""Engines on this machine: one process that measures, several, or threads that share a GPU."""
 
 import os
 import signal
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    wait,
+)
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -13,6 +19,7 @@ from threading import Thread
 from typing import Self
 
 from inference.jobs import Job, Outcome, Task, lost, perform
+from models.batching import Batching
 from models.bundle import Bundle, load_bundle
 from models.runtime import OpenVinoRuntime, Runtime
 
@@ -73,6 +80,40 @@ class Local:
                 if not pool.waiting:
                     return
                 yield from pool.finished()
+
+
+@dataclass(frozen=True)
+class Threaded:
+    """Measures in several threads that share one network, for a GPU.
+
+    While some decode or do geometry, the frames of others are computed in one batch.
+    """
+
+    bundle: Bundle
+    runtime: Runtime
+    workers: int
+
+    @property
+    def device(self) -> str:
+        """See Engine."""
+        return self.runtime.device
+
+    def run(self, jobs: Iterator[Job], task: Task) -> Iterator[Outcome]:
+        """See Engine."""
+        waiting: set[Future[Outcome]] = set()
+        with Batching(self.runtime) as shared:
+            pool = ThreadPoolExecutor(self.workers)
+            try:
+                while True:
+                    for job in islice(jobs, IN_FLIGHT * self.workers - len(waiting)):
+                        waiting.add(pool.submit(perform, job, task, self.bundle, shared))
+                    if not waiting:
+                        return
+                    done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        yield future.result()
+            finally:
+                pool.shutdown(cancel_futures=True)
 
 
 class _Pool:

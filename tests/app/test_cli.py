@@ -270,7 +270,7 @@ def test_names_are_shown_as_they_are(clips, tmp_path):
     done = run("measure", clips, "--out", out)
     assert done.returncode == 0, done.stderr
     assert "a[red]b.dcm" in done.stdout and ":cat:\\x1b[31m.dcm" in done.stdout
-    assert f"Tables and overlays are in {out}." in done.stdout
+    assert f"Tables, overlays and report.html are in {out}." in done.stdout
 
 
 def test_a_single_refusal_is_explained_and_many_are_listed(phantom, clips):

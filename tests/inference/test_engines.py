@@ -1,6 +1,7 @@
 """Engines: the same rows from one process, from several, from a cluster; whatever dies."""
 
 import os
+import time
 from dataclasses import dataclass, replace
 from itertools import count
 
@@ -10,7 +11,7 @@ from data.phantom.collection import write_phantoms
 from imaging.identity import ClipIdentity
 from imaging.source import Source
 from inference.clip import Settings
-from inference.engines import IN_FLIGHT, WORTH_WORKERS, Local, Serial
+from inference.engines import IN_FLIGHT, WORTH_WORKERS, Local, Serial, Threaded
 from inference.jobs import EngineError, Job, Task
 from inference.records import Status
 from models.bundle import load_bundle
@@ -77,6 +78,44 @@ def test_several_processes_give_the_rows_of_one(serial, local, clips, tmp_path):
     assert {p.name for p in tmp_path.iterdir()} == {n for o in found for n in o.overlays} != set()
     best = [o for o in found if o.overlays]
     assert all(o.record.overlay in o.overlays for o in best)
+
+
+class Counted:
+    """A runtime that notes how many pictures it was shown at a time, and sleeps meanwhile."""
+
+    device = "cuda"
+
+    def __init__(self, runtime):
+        self.runtime, self.sizes = runtime, []
+
+    def __call__(self, batch):
+        self.sizes.append(len(batch))
+        time.sleep(0.05)  # so that others ask meanwhile
+        return self.runtime(batch)
+
+
+def test_threads_share_a_network_and_give_the_rows_of_one(serial, bundle, clips):
+    runtime = Counted(OpenVinoRuntime(bundle))
+    found = outcomes(Threaded(bundle, runtime, 4), map(job, clips * 2))
+    assert len(found) == 2 * len(clips) and max(runtime.sizes) > 2
+    for outcome, expected in zip(found, [o for o in serial for _ in range(2)], strict=True):
+        assert outcome.record.best.status is expected.record.best.status
+        if expected.record.best.thickness_mm is not None:
+            mm = outcome.record.best.thickness_mm
+            assert mm == pytest.approx(expected.record.best.thickness_mm, abs=0.001)
+
+
+def test_a_fault_of_a_shared_network_belongs_to_who_asked(bundle, clips):
+    class Broken:
+        device = "cuda"
+
+        def __call__(self, batch):
+            raise RuntimeError("out of memory")
+
+    found = outcomes(Threaded(bundle, Broken(), 2), map(job, clips))
+    seen = [o.record.best for o in found if "RuntimeError" in (o.record.best.message or "")]
+    assert len(found) == len(clips) and seen
+    assert all(best.status is Status.FAILED for best in seen)
 
 
 def test_few_files_start_no_process(serial, local, clips, monkeypatch):
