@@ -2,15 +2,14 @@
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inference.jobs import EngineError, Job, Outcome, Task, lost, perform
 from models.bundle import Bundle, BundleError, load_bundle
-from models.runtime import Runtime, choose_runtime
+from models.runtime import choose_runtime
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -66,8 +65,7 @@ class Dask:
                     _work,
                     job,
                     task,
-                    self.bundle.path,
-                    self.bundle.sha256,
+                    self.bundle,
                     self.device,
                     pure=False,  # what a file holds may change between two runs
                     resources={GPU: 1} if self.device == "cuda" else None,
@@ -96,9 +94,7 @@ DIED = (
 
 def _check(client: "Client", engine: Dask) -> None:
     """Raise EngineError if a worker cannot do this job, or there is none."""
-    found: dict[str, str] = client.run(
-        _problem, engine.bundle.path, engine.bundle.sha256, _version()
-    )
+    found: dict[str, str] = client.run(_problem, engine.bundle, _version())
     if not found:
         raise EngineError(
             f"The scheduler at {engine.address} has no worker. Start one with "
@@ -120,36 +116,32 @@ def _version() -> str:
     return metadata.version("endometer")
 
 
-def _problem(path: Path, sha256: str, version: str) -> str:
+def _problem(bundle: Bundle, version: str) -> str:
     """Return, on a worker, why it cannot measure; an empty string if it can."""
     if _version() != version:
         return f"it has endometer {_version()}, not {version}."
     try:
-        _bundle(path, sha256)
+        _same(bundle)
     except BundleError as error:
         return str(error)
     return ""
 
 
-def _bundle(path: Path, sha256: str) -> Bundle:
-    """Load the model: the installed one if it is that one, else from the path."""
-    shipped = load_bundle()
-    if shipped.sha256 == sha256:
-        return shipped
-    bundle = load_bundle(path)
-    if bundle.sha256 != sha256:
-        raise BundleError(f"{path} is another model than on the machine that asks.")
-    return bundle
+def _same(bundle: Bundle) -> Bundle:
+    """Load the model of the machine that asks: the installed one, or from the same path."""
+    for path in (None, bundle.path):
+        found = load_bundle(path)
+        if replace(found, path=bundle.path) == bundle:
+            return found
+    raise BundleError(f"{bundle.path} is another model than on the machine that asks.")
 
 
 _own = threading.local()  # a compiled network serves one thread at a time
 
 
-def _work(job: Job, task: Task, path: Path, sha256: str, device: str) -> Outcome:
+def _work(job: Job, task: Task, bundle: Bundle, device: str) -> Outcome:
     """Measure on a worker, with the network that its thread keeps from file to file."""
-    key = (sha256, device)
-    if getattr(_own, "key", None) != key:
-        bundle = _bundle(path, sha256)
-        runtime: Runtime = choose_runtime(bundle, device)
-        _own.key, _own.bundle, _own.runtime = key, bundle, runtime
+    if getattr(_own, "key", None) != (bundle, device):
+        own = _same(bundle)
+        _own.key, _own.bundle, _own.runtime = (bundle, device), own, choose_runtime(own, device)
     return perform(job, task, _own.bundle, _own.runtime)

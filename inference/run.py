@@ -207,8 +207,10 @@ def measure(  # noqa: PLR0913 - what a run is made of
 def _context(bundle: Bundle, engine: Engine, settings: Settings, kinds: frozenset[Kind]) -> str:
     """Return a digest of all that decides a result beside the file."""
     decides = asdict(replace(settings, pseudonym_key=None))
+    # The hash is of the weights; the same may come with other intervals or another limit.
+    model = [bundle.name, bundle.sha256, bundle.min_quality, bundle.intervals]
     version = metadata.version("endometer")
-    parts = [version, bundle.sha256, engine.device, decides, sorted(kinds)]
+    parts = [version, model, engine.device, decides, sorted(kinds)]
     return sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 

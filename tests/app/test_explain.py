@@ -5,7 +5,7 @@ import math
 import re
 
 import pytest
-from dicom_factory import header, speckle, write
+from pydicom import dcmread
 from typer.testing import CliRunner
 
 from app.cli import app
@@ -50,20 +50,27 @@ def test_a_number_is_explained(cine):
         assert re.search(words, said.stdout)
 
 
-def test_a_refusal_is_explained_without_numbers_that_are_not_there(tmp_path):
-    path = write(tmp_path / "bare.dcm", header(96, 128), speckle(96, 128).tobytes())
-    facts = json.loads(explain(path, "--json").stdout)
+@pytest.fixture
+def bare(tmp_path, cine):
+    """A clip without a scale."""
+    data = dcmread(cine)
+    del data.SequenceOfUltrasoundRegions
+    data.save_as(tmp_path / "bare.dcm")
+    return tmp_path / "bare.dcm"
+
+
+def test_a_refusal_is_explained_without_numbers_that_are_not_there(bare):
+    facts = json.loads(explain(bare, "--json").stdout)
     assert (facts["status"], facts["reason"]) == ("not_measurable", "no_calibration")
     assert facts["thickness_mm"] is facts["lower_mm"] is None
-    said = explain(path)
+    said = explain(bare)
     assert said.exit_code == 0
     assert "no safe scale in the file" in said.stdout
     assert "Interval" not in said.stdout and "Frames" not in said.stdout
 
 
-def test_the_users_spacing_serves_here_too(tmp_path):
-    path = write(tmp_path / "bare.dcm", header(96, 128), speckle(96, 128).tobytes())
-    facts = json.loads(explain(path, "--json", "--spacing", "0.3,0.3").stdout)
+def test_the_users_spacing_serves_here_too(bare):
+    facts = json.loads(explain(bare, "--json", "--spacing", "0.3,0.3").stdout)
     assert facts["reason"] != "no_calibration"
 
 

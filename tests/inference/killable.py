@@ -17,7 +17,7 @@ from inference.engines import Serial
 from inference.records import Call, ClipRecord, Measurement, Status
 from inference.run import Output, measure
 
-BUNDLE = SimpleNamespace(name="none", sha256="0" * 64)
+BUNDLE = SimpleNamespace(name="none", sha256="0" * 64, min_quality=0.1, intervals=None)
 RUNTIME = SimpleNamespace(device="cpu")
 EMPTY = sha256(b"").hexdigest()
 

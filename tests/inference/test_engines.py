@@ -206,9 +206,9 @@ def test_a_worker_that_dies_costs_what_killed_it_and_nothing_else(
 def test_a_cluster_that_cannot_serve_says_why(bundle, cluster, clips, unused_port=9):
     with pytest.raises(EngineError, match="does not answer"):
         outcomes(dask_engine(bundle, f"tcp://127.0.0.1:{unused_port}"), map(job, clips))
-    other = replace(bundle, sha256="0" * 64)
-    with pytest.raises(EngineError, match="another model"):
-        outcomes(dask_engine(other, cluster.scheduler_address), map(job, clips))
+    for other in (replace(bundle, sha256="0" * 64), replace(bundle, min_quality=0.77)):
+        with pytest.raises(EngineError, match="another model"):
+            outcomes(dask_engine(other, cluster.scheduler_address), map(job, clips))
     gpu = replace(dask_engine(bundle, cluster.scheduler_address), device="cuda")
     with pytest.raises(EngineError, match="resource GPU"):
         outcomes(gpu, map(job, clips))

@@ -20,7 +20,7 @@ from inference.engines import Serial
 from inference.records import Call, ClipRecord, Measurement, Status
 from inference.run import Output, OutputError, UnusableOutputError, measure
 
-BUNDLE = SimpleNamespace(name="none", sha256="0" * 64)
+BUNDLE = SimpleNamespace(name="none", sha256="0" * 64, min_quality=0.1, intervals=None)
 RUNTIME = SimpleNamespace(device="cpu")
 STALE = "0123456789ab-frame0001.png"
 

@@ -129,9 +129,11 @@ def test_what_is_done_is_not_done_again_and_what_changed_is(clips, log, tmp_path
     assert measured(log) == 13 + 12
     go(clips, out, settings=Settings(threshold_mm=7.0), fresh=True)
     assert measured(log) == 13 + 24
-    other = replace(ENGINE, bundle=killable.SimpleNamespace(name="other", sha256="1" * 64))
-    measure([clips], other.bundle, other, Settings(threshold_mm=7.0), output=Output(out))
-    assert measured(log) == 13 + 36
+    for number, changed in enumerate(({"sha256": "1" * 64}, {"min_quality": 0.2})):
+        bundle = killable.SimpleNamespace(**{**vars(killable.BUNDLE), **changed})
+        engine = replace(ENGINE, bundle=bundle)
+        measure([clips], bundle, engine, Settings(threshold_mm=7.0), output=Output(out))
+        assert measured(log) == 13 + 36 + 12 * number, changed
 
 
 def test_files_that_are_gone_leave_the_tables_and_their_overlays_go(clips, log, tmp_path):

@@ -17,7 +17,7 @@ CONTRACT = [
     reason message thickness_mm lower_mm upper_mm call threshold_mm fluid quality frames_measured
     frames_median_mm frames_iqr_mm row_mm column_mm calibration caliper_row_1 caliper_column_1
     caliper_row_2 caliper_column_2 thickness_px manufacturer manufacturer_model bundle device
-    sonographer_mm
+    sonographer_mm duplicate_of overlay
     """.splitlines()
     for name in line.split()
 ]
