@@ -162,6 +162,8 @@ def measure(  # noqa: PLR0913, PLR0917 - a command line's options are its interf
     _check_choice("--engine", engine, ("local", "dask"))
     if (engine == "dask") != (scheduler is not None):
         raise usage("--engine dask and --scheduler ADDRESS belong together.")
+    if engine == "dask" and workers is not None:
+        raise usage("--workers counts processes of this machine; a cluster has its own.")
     for option, value in (("--shard", shard), ("--dicom", dicom)):
         if value and out is None:
             raise usage(f"{option} needs --out: that is where its results go.")

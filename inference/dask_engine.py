@@ -7,17 +7,17 @@ from importlib import metadata
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from imaging.identity import ClipIdentity
+from inference.engines import one_thread
 from inference.jobs import EngineError, Job, Outcome, Task, lost, perform
 from models.bundle import Bundle, BundleError, load_bundle
-from models.runtime import choose_runtime
+from models.runtime import DeviceError, OpenVinoRuntime, choose_runtime
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
 # Jobs with a worker thread or waiting for it: enough that none is idle while an answer travels.
 IN_FLIGHT = 3
-# How often a file may be with a worker that dies before it is given up.
-DEATHS = 2
 # A worker's resource that says it has a GPU, as in `dask worker --resources GPU=1`.
 GPU = "GPU"
 
@@ -49,41 +49,69 @@ class Dask:
                 "`dask scheduler`, and workers with `dask worker ADDRESS`."
             ) from None
         with client:
-            _check(client, self)
+            try:
+                _check(client, self)
+            except EngineError:
+                raise
+            except Exception as error:  # noqa: BLE001 - what a worker without endometer raises
+                raise EngineError(
+                    f"A worker cannot be asked what it has ({type(error).__name__}: {error}). All "
+                    "workers need endometer installed."
+                ) from None
             yield from self._measure(client, jobs, task)
 
     def _measure(self, client: "Client", jobs: Iterator[Job], task: Task) -> Iterator[Outcome]:
-        from distributed import KilledWorker, as_completed
+        from distributed import CancelledError, KilledWorker, as_completed
 
         waiting: dict[Future, Job] = {}
+        suspects: set[Job] = set()
         results = as_completed(loop=client.loop)
+        # Neither key nor identity is needed to measure, and a cluster keeps logs.
+        task = replace(task, settings=replace(task.settings, pseudonym_key=None))
+
+        def submit(job: Job) -> None:
+            future = client.submit(
+                _work,
+                replace(job, identity=ClipIdentity()),
+                task,
+                self.bundle,
+                self.device,
+                _version(),
+                pure=False,  # what a file holds may change between two runs
+                resources={GPU: 1} if self.device == "cuda" else None,
+            )
+            waiting[future] = job
+            results.add(future)
 
         def fill() -> None:
-            room = max(1, IN_FLIGHT * sum(client.nthreads().values()))
-            for job in islice(jobs, room - len(waiting)):
-                future = client.submit(
-                    _work,
-                    job,
-                    task,
-                    self.bundle,
-                    self.device,
-                    pure=False,  # what a file holds may change between two runs
-                    resources={GPU: 1} if self.device == "cuda" else None,
-                )
-                waiting[future] = job
-                results.add(future)
+            room = max(1, IN_FLIGHT * sum(client.nthreads().values())) - len(waiting)
+            for job in islice(jobs, max(0, room)):
+                submit(job)
 
         fill()
         while waiting:
             future = next(results)
             job = waiting.pop(future)
+            outcome: Outcome | None = None
             try:
-                outcome: Outcome = future.result()
+                outcome = future.result()
             except KilledWorker:
-                outcome = lost(job, DIED, self.bundle, self.device)
+                # Workers died three times with this clip, or beside it.
+                if job in suspects:
+                    outcome = lost(job, DIED, self.bundle, self.device)
+                else:
+                    suspects.add(job)
+                    submit(job)
+            except (CancelledError, OSError, BundleError, DeviceError) as error:
+                raise EngineError(
+                    f"The cluster at {self.address} cannot go on: {error or 'it is gone'}. Start "
+                    "it anew and run the same command again: it goes on from here."
+                ) from None
             future.release()
             fill()
-            yield outcome
+            if outcome is not None:
+                record = replace(outcome.record, identity=job.identity)
+                yield replace(outcome, job=job, record=record)
 
 
 DIED = (
@@ -139,9 +167,19 @@ def _same(bundle: Bundle) -> Bundle:
 _own = threading.local()  # a compiled network serves one thread at a time
 
 
-def _work(job: Job, task: Task, bundle: Bundle, device: str) -> Outcome:
-    """Measure on a worker, with the network that its thread keeps from file to file."""
-    if getattr(_own, "key", None) != (bundle, device):
+def _work(job: Job, task: Task, bundle: Bundle, device: str, version: str) -> Outcome:
+    """Measure on a worker, with the network that its thread keeps from file to file.
+
+    Workers may join a cluster at any time, so everything is checked here, too. Raises BundleError,
+    DeviceError.
+    """
+    if getattr(_own, "key", None) != (bundle, device, version):
+        if problem := _problem(bundle, version):
+            raise BundleError(problem)
+        one_thread()  # there is a worker thread per core
         own = _same(bundle)
-        _own.key, _own.bundle, _own.runtime = (bundle, device), own, choose_runtime(own, device)
+        _own.runtime = (
+            OpenVinoRuntime(own, threads=1) if device == "cpu" else choose_runtime(own, device)
+        )
+        _own.key, _own.bundle = (bundle, device, version), own
     return perform(job, task, _own.bundle, _own.runtime)

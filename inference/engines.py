@@ -18,7 +18,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Self
 
-from inference.jobs import Job, Outcome, Task, lost, perform
+from inference.jobs import EngineError, Job, Outcome, Task, lost, perform
 from models.batching import Batching
 from models.bundle import Bundle, load_bundle
 from models.runtime import OpenVinoRuntime, Runtime
@@ -70,13 +70,13 @@ class Local:
     def run(self, jobs: Iterator[Job], task: Task) -> Iterator[Outcome]:
         """See Engine."""
         first = list(islice(jobs, WORTH_WORKERS))
-        if len(first) < WORTH_WORKERS or self.workers == 1:
+        if len(first) < WORTH_WORKERS:
             yield from Serial(self.bundle, self.runtime).run(chain(first, jobs), task)
             return
         remaining = chain(first, jobs)
         with _Pool(self.bundle, self.workers, task) as pool:
             while True:
-                pool.fill(remaining)
+                yield from pool.fill(remaining)
                 if not pool.waiting:
                     return
                 yield from pool.finished()
@@ -100,6 +100,7 @@ class Threaded:
 
     def run(self, jobs: Iterator[Job], task: Task) -> Iterator[Outcome]:
         """See Engine."""
+        one_thread()
         waiting: set[Future[Outcome]] = set()
         with Batching(self.runtime) as shared:
             pool = ThreadPoolExecutor(self.workers)
@@ -133,10 +134,13 @@ class _Pool:
             initargs=(self._bundle.path, self._task),
         )
 
-    def fill(self, jobs: Iterator[Job]) -> None:
+    def fill(self, jobs: Iterator[Job]) -> Iterator[Outcome]:
         """Hand out jobs until as many are in flight as may be."""
         for job in islice(jobs, IN_FLIGHT * self._workers - len(self.waiting)):
-            self.waiting[self._executor.submit(_work, job)] = job
+            try:
+                self.waiting[self._executor.submit(_work, job)] = job
+            except BrokenProcessPool:
+                yield from self._one_by_one([*self.waiting.values(), job])
 
     def finished(self) -> Iterator[Outcome]:
         """Wait for at least one job, and yield the outcomes of all that are done."""
@@ -147,14 +151,21 @@ class _Pool:
                 del self.waiting[future]
                 yield outcome
         except BrokenProcessPool:
-            yield from self._one_by_one()
+            yield from self._one_by_one(list(self.waiting.values()))
 
-    def _one_by_one(self) -> Iterator[Outcome]:
-        """Measure what was in flight when a process died, each with a process of its own."""
-        suspects, self.waiting = list(self.waiting.values()), {}
+    def _one_by_one(self, suspects: list[Job]) -> Iterator[Outcome]:
+        """Measure what was in flight when a process died, each with a process of its own.
+
+        Raises EngineError where a process dies that has nothing to do.
+        """
+        self.waiting.clear()
         self._executor.shutdown()
         for job in suspects:
             with self._start(1) as alone:
+                try:
+                    alone.submit(_nothing).result()
+                except BrokenProcessPool:
+                    raise EngineError(NO_WORKER) from None
                 try:
                     yield alone.submit(_work, job).result()
                 except BrokenProcessPool:
@@ -171,6 +182,11 @@ class _Pool:
 DIED = (
     "The process that measured this clip died twice of it: a fault in a decoder, or too little "
     "memory. The other clips are not affected. Check the file, or free memory and run again."
+)
+
+NO_WORKER = (
+    "No process can be started that measures: it dies at once. Check that there is memory, and "
+    "that the model can be loaded (`endometer info`)."
 )
 
 _task: Task
@@ -190,6 +206,10 @@ def _begin(bundle: Path, task: Task) -> None:
 
 def _work(job: Job) -> Outcome:
     return perform(job, _task, _bundle, _runtime)
+
+
+def _nothing() -> None:
+    """Show that a process lives."""
 
 
 def _end_with_parent() -> None:

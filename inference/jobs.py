@@ -1,7 +1,7 @@
 """One file of a run: what is asked, what is answered. Both travel between processes."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -15,7 +15,7 @@ from inference.clip import MeasuredClip, Settings, measure_clip
 from inference.dicom.maker import Kind, Maker
 from inference.overlay import draw_overlay, neighbourhood, overlay_name, save_overlay
 from inference.records import ClipRecord, Measurement
-from inference.tables import OutputError, replacing, writing
+from inference.tables import OutputError, printable, replacing, writing
 from models.bundle import Bundle
 from models.runtime import Runtime
 
@@ -25,15 +25,17 @@ class Job:
     """A file to measure.
 
     `file` is its name in the tables, `identity` what the tables may say of it, `image` the key
-    that files with the same image share. `named` tells that the user named the very file.
+    that files with the same image share, `name` what its pictures and results are called, `stamp`
+    what tells whether the file changed since. A log may hold its repr: that says who it is not.
     """
 
-    source: Source
-    file: str
+    source: Source = field(repr=False)
+    file: str = field(repr=False)
     sha256: str
     image: str
-    identity: ClipIdentity
-    named: bool = False
+    identity: ClipIdentity = field(repr=False)
+    name: str
+    stamp: str
 
 
 @dataclass(frozen=True)
@@ -102,24 +104,49 @@ class EngineError(Exception):
 def perform(job: Job, task: Task, bundle: Bundle, runtime: Runtime) -> Outcome:
     """Measure a file, draw what was outlined, make DICOM results. Raises OutputError alone."""
     clip = measure_clip(job.source, bundle, runtime, task.settings, digest=job.sha256)
-    record = replace(clip.record, file=job.file, sha256=job.sha256, identity=job.identity)
-    if clip.no_image and not job.named:
-        return Outcome(job, record, no_image=True, report=_scanner_report(job.source))
     drawn = _draw(job, clip, task.overlays) if task.overlays else {}
     made, notes = _make_dicom(job, clip, task.dicom) if task.dicom else ((), ())
+    report = _scanner_report(job.source) if clip.no_image else None
+    if _changed(job):
+        # What was read is not what the ledger takes it for: other files may have that content.
+        return lost(job, CHANGED, bundle, runtime.device)
+    best = clip.record.best
     return Outcome(
         job,
-        replace(record, overlay=drawn.get(record.best.frame)),
-        clip.frames,
+        replace(
+            clip.record,
+            file=job.file,
+            sha256=job.sha256,
+            identity=job.identity,
+            best=_printable(best),
+            overlay=drawn.get(best.frame),
+        ),
+        tuple(map(_printable, clip.frames)),
         overlays=tuple(drawn.values()),
         overlays_missing=len(clip.findings) - len(drawn) if task.overlays else 0,
+        no_image=clip.no_image,
+        report=report,
         dicom=made,
         notes=notes,
     )
 
 
+CHANGED = "The file changed while it was measured. Run again when nobody writes to it."
+
+
+def _changed(job: Job) -> bool:
+    try:
+        return str(job.source.stamp()) != job.stamp
+    except ClipError:
+        return False  # it is gone: what was read is what was there
+
+
+def _printable(row: Measurement) -> Measurement:
+    return row if row.message is None else replace(row, message=printable(row.message))
+
+
 def lost(job: Job, message: str, bundle: Bundle, device: str) -> Outcome:
-    """Return the outcome of a job whose worker died of it."""
+    """Return the outcome of a job that failed, with the reason as its message."""
     record = ClipRecord.failed(job.file, message, bundle.name, device)
     return Outcome(job, replace(record, sha256=job.sha256, identity=job.identity))
 
@@ -131,7 +158,7 @@ def _draw(job: Job, clip: MeasuredClip, folder: Path) -> dict[int | None, str]:
     """
     drawn: dict[int | None, str] = {}
     for number in clip.findings:
-        name = overlay_name(job.image, number)
+        name = overlay_name(job.name, number)
         try:
             picture = _picture(job.source, clip, number)
             with writing(folder / name), replacing(folder / name) as temporary:
@@ -173,7 +200,7 @@ def _make_dicom(
             header = opened.header
         found = dicom_results(task.kinds, header, clip, picture, task.maker)
         for kind, made in found.objects.items():
-            target = task.folder / result_name(job.image, kind)
+            target = task.folder / result_name(job.name, kind)
             with writing(target), replacing(target) as temporary:
                 made.save_as(temporary, enforce_file_format=True)
             names.append(target.name)

@@ -97,6 +97,6 @@ def save_overlay(picture: Image.Image, path: Path) -> None:
     picture.save(path, "PNG", optimize=False)
 
 
-def overlay_name(image: str, frame: int) -> str:
-    """Return the name of an overlay: the first 12 digits of the image's key, and the frame."""
-    return f"{image[:12]}-frame{frame:04d}.png"
+def overlay_name(name: str, frame: int) -> str:
+    """Return the name of an overlay: the name of its result (16 digits), and the frame."""
+    return f"{name}-frame{frame:04d}.png"

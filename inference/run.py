@@ -24,9 +24,9 @@ from imaging.identity import ClipIdentity
 from imaging.source import Source
 from inference.clip import Settings
 from inference.dicom.maker import Kind, Maker
-from inference.jobs import DicomTask, Engine, Job, Outcome, Task
+from inference.jobs import DicomTask, Engine, Job, Task
 from inference.ledger import LEDGER, Entry, Ledger
-from inference.records import CLIP_COLUMNS, FRAME_COLUMNS, ClipRecord
+from inference.records import CLIP_COLUMNS, FRAME_COLUMNS, ClipRecord, Status
 from inference.tables import (
     OutputError,
     UnusableOutputError,
@@ -54,10 +54,10 @@ VERSIONED = ("endometer", "pydicom", "SimpleITK", "scikit-image", "numpy", "scip
 # Records that a run gives back; the tables have all.
 SHOWN = 50
 DICOM = "dicom"
-# What a run writes into its folders, and takes away when it belongs to no row any more.
+# What runs write into their folders, and what is left of it where one is killed.
 _OWN_NAMES = {
-    OVERLAYS: re.compile(r"[0-9a-f]{12}-frame\d{4,}\.png"),
-    DICOM: re.compile(r"[0-9a-f]{12}-(sr|seg|sc)\.dcm"),
+    OVERLAYS: re.compile(r"[0-9a-f]{16}-frame\d{4,}\.png(\.[0-9a-f]{8}\.part)?"),
+    DICOM: re.compile(r"[0-9a-f]{16}-(sr|seg|sc)\.dcm(\.[0-9a-f]{8}\.part)?"),
 }
 
 
@@ -180,21 +180,17 @@ def measure(  # noqa: PLR0913 - what a run is made of
     with Ledger(out / LEDGER if out else None) as ledger:
         now = datetime.now().replace(microsecond=0)
         began = None if fresh else ledger.began(context)
-        session = _Session(
-            ledger, bundle, engine.device, settings, shard, watcher, (context, now, fresh)
-        )
         task = Task(settings, out / OVERLAYS if out else None)
         if out is not None and kinds:
             maker = Maker.of(bundle, datetime.fromisoformat(began) if began else now)
             task = replace(task, dicom=DicomTask(kinds, maker, out / DICOM))
+        session = _Session(ledger, bundle, engine, task, shard, watcher, (context, now, fresh))
         run = session.run
         try:
-            jobs = session.jobs(discover(sources, leave_out=out))
-            for outcome in engine.run(jobs, task):
-                session.keep(outcome)
-            session.tell_copies()
+            session.measure(session.jobs(discover(sources, leave_out=out)))
+            session.settle_copies()
             if ledger.begun:
-                ledger.finish()
+                ledger.finish(f"{session.seen:064x}")
             run.complete = True
         finally:
             session.sum_up()
@@ -209,34 +205,52 @@ def _context(bundle: Bundle, engine: Engine, settings: Settings, kinds: frozense
     decides = asdict(replace(settings, pseudonym_key=None))
     # The hash is of the weights; the same may come with other intervals or another limit.
     model = [bundle.name, bundle.sha256, bundle.min_quality, bundle.intervals]
-    version = metadata.version("endometer")
-    parts = [version, model, engine.device, decides, sorted(kinds)]
+    parts = [dict(_versions()), model, engine.device, decides, sorted(kinds)]
     return sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _who(settings: Settings) -> str:
-    """Return a digest of what decides how identities are kept."""
-    key = settings.pseudonym_key
-    return "" if key is None else hmac.new(key, b"endometer ledger", "sha256").hexdigest()
+def _who(task: Task) -> str:
+    """Return a digest of what decides how files are told apart and their identities kept."""
+    key = task.settings.pseudonym_key
+    who = "" if key is None else hmac.new(key, b"endometer ledger", "sha256").hexdigest()
+    return f"{who} {'bytes' if task.dicom else 'image'}"
 
 
 @dataclass
 class _Session:
-    """A run under way: lists every file in the ledger, makes jobs of those that are new."""
+    """A run under way: lists every file in the ledger, measures those that are new."""
 
     ledger: Ledger
     bundle: Bundle
-    device: str
-    settings: Settings
+    engine: Engine
+    task: Task
     shard: tuple[int, int]
     watcher: Watcher | None
     start: tuple[str, datetime, bool]
     """Context, time, and whether to begin anew; see Ledger.begin."""
     run: Run = field(default_factory=Run)
     listed: int = 0
+    seen: int = 0
+    """A digest of the names of all files, whatever their order."""
     searched: list[Searched] = field(default_factory=list)
-    copies: list[str] = field(default_factory=list)
-    """Files whose image is being measured for another file."""
+    copies: list[Job] = field(default_factory=list)
+    """Files whose image is being measured for another file, or could not be read from it."""
+
+    def measure(self, jobs: Iterator[Job]) -> None:
+        """Measure, and keep what comes of it at once."""
+        for outcome in self.engine.run(jobs, self.task):
+            self.ledger.store(outcome)
+            self._tell(outcome.job.file)
+
+    def settle_copies(self) -> None:
+        """Measure copies of files that could not be read; tell of all others."""
+        for job in self.copies:
+            done = self.ledger.record(job.file)
+            if done is not None and done.best.status is Status.FAILED:
+                self.measure(iter([job]))
+            else:
+                self._tell(job.file)
+        self.copies.clear()
 
     def jobs(self, items: Iterator[Found | Skipped | Searched]) -> Iterator[Job]:
         """List what is found; yield what has to be measured."""
@@ -248,17 +262,20 @@ class _Session:
             elif isinstance(item, Skipped):
                 self.run.skipped += 1
                 self.run.archives += item.archive
-            elif _in_shard(item.source.name, self.shard):
-                self._begin()
-                self.listed += 1
-                yield from self._job(item)
+            else:
+                number = _number(item.source.name)
+                self.seen ^= number
+                if number % self.shard[1] == self.shard[0] - 1:
+                    self._begin()
+                    self.listed += 1
+                    yield from self._job(item)
         if self.watcher:
             self.watcher.total(self.listed)
 
     def _begin(self) -> None:
         if not self.ledger.begun:
             context, now, fresh = self.start
-            self.ledger.begin(context, _who(self.settings), at=now.isoformat(), fresh=fresh)
+            self.ledger.begin(context, _who(self.task), at=now.isoformat(), fresh=fresh)
 
     def _job(self, found: Found) -> Iterator[Job]:
         file, place = printable(found.source.name), len(self.searched)
@@ -268,16 +285,40 @@ class _Session:
             stamp = str(found.source.stamp())
             entry = self.ledger.known(file, stamp) or self._entry(found.source)
         except ClipError as error:
-            record = ClipRecord.failed(file, printable(str(error)), self.bundle.name, self.device)
-            self.ledger.add_unreadable(record, place)
-            self._tell(record)
+            why, name = printable(str(error)), self.bundle.name
+            self.ledger.add_unreadable(
+                ClipRecord.failed(file, why, name, self.engine.device), place
+            )
+            self._tell(file)
             return
-        if self.ledger.add(file, stamp, entry, place):
-            yield Job(found.source, file, entry.sha256, entry.image, entry.identity, found.named)
-        elif (done := self.ledger.record(file)) is not None:
-            self._tell(done)
+        name = sha256(f"{self.start[0]} {entry.image}".encode()).hexdigest()[:16]
+        job = Job(
+            found.source, file, entry.sha256, entry.image, entry.identity, name=name, stamp=stamp
+        )
+        new = self.ledger.add(file, stamp, entry, place, named=found.named)
+        if not new and not self._are_there(self.ledger.files_of(entry.image)):
+            self.ledger.forget(entry.image)
+            new = True
+        done = self.ledger.record(file)
+        if new:
+            yield job
+        elif done is None or done.best.status is Status.FAILED:
+            self.copies.append(job)
         else:
-            self.copies.append(file)
+            self._tell(file)
+
+    def _are_there(self, names: list[str]) -> bool:
+        """Tell whether pictures and DICOM results are where they were written."""
+        for name in names:
+            folder = self.task.overlays if name.endswith(".png") else None
+            if folder is None and self.task.dicom is not None:
+                folder = self.task.dicom.folder
+            try:
+                if folder is not None and not (folder / name).stat().st_size:
+                    return False
+            except OSError:
+                return False
+        return True
 
     def _entry(self, source: Source) -> Entry:
         found = fingerprint(source)
@@ -285,26 +326,15 @@ class _Session:
             name: None if text is None else printable(text)
             for name, text in asdict(found.identity or ClipIdentity()).items()
         }
-        key = self.settings.pseudonym_key
+        key = self.task.settings.pseudonym_key
         if key is not None and who["patient_id"] is not None:
             who["patient_id"] = hmac.new(key, who["patient_id"].encode(), "sha256").hexdigest()[:16]
-        return Entry(found.sha256, found.key, ClipIdentity(**who))
+        # DICOM results bear the patient's name, so that only equal bytes share them.
+        image = found.sha256 if self.task.dicom else found.key
+        return Entry(found.sha256, image, ClipIdentity(**who))
 
-    def keep(self, outcome: Outcome) -> None:
-        """Keep what was measured."""
-        self.ledger.store(outcome)
-        if not outcome.no_image:
-            self._tell(outcome.record)
-
-    def tell_copies(self) -> None:
-        """Tell of the files whose image was measured for another file."""
-        for file in self.copies:
-            if (record := self.ledger.record(file)) is not None:
-                self._tell(record)
-        self.copies.clear()
-
-    def _tell(self, record: ClipRecord) -> None:
-        if self.watcher:
+    def _tell(self, file: str) -> None:
+        if self.watcher and (record := self.ledger.record(file)) is not None:
             self.watcher.clip(record)
 
     def sum_up(self) -> None:
@@ -318,15 +348,13 @@ class _Session:
         ]
 
 
-def _in_shard(name: str, shard: tuple[int, int]) -> bool:
-    """Tell whether a file belongs to part i of n; its name decides, whatever else there is."""
-    part, parts = shard
-    digest = sha256(name.encode("utf-8", "surrogateescape")).digest()
-    return int.from_bytes(digest[:8]) % parts == part - 1
+def _number(name: str) -> int:
+    """Return a number that a file's name decides, whatever else there is."""
+    return int.from_bytes(sha256(name.encode("utf-8", "surrogateescape")).digest())
 
 
 def write_tables(ledger: Ledger, output: Output, summary: dict[str, Any]) -> None:
-    """Write the tables, `run.json` and `report.html`, and take away files that belong to no row.
+    """Write the tables, `run.json` and `report.html`, and take away files that no run knows of.
 
     One that cannot be written does not keep the others from it; raises the first OutputError.
     """
@@ -358,13 +386,19 @@ def write_tables(ledger: Ledger, output: Output, summary: dict[str, Any]) -> Non
 
 
 def _clear(folder: Path, ledger: Ledger) -> None:
-    """Take away the overlays or DICOM results that belong to no row, and nothing else."""
+    """Take away overlays that no run left, and what a killed run left of some.
+
+    Of DICOM results only those of the tables stay: whoever sends them sends the folder.
+    """
     if not folder.is_dir():
         return
     with os.scandir(folder) as entries:
         for entry in entries:
             own = _OWN_NAMES[folder.name].fullmatch(entry.name)
-            if own and not ledger.has_file(entry.name):
+            if own and (
+                entry.name.endswith(".part")
+                or not ledger.has_file(entry.name, now=folder.name == DICOM)
+            ):
                 Path(entry.path).unlink()
 
 

@@ -60,6 +60,8 @@ def _link_files(folder: Path, to: Path) -> None:
     with writing(to):
         to.mkdir(exist_ok=True)
         for path in folder.iterdir():
+            if path.suffix == ".part":
+                continue
             with replacing(to / path.name) as temporary:
                 try:
                     os.link(path, temporary)
@@ -92,15 +94,14 @@ def _folders(shards: Path) -> list[Path]:
 
 
 def _summary(folder: Path) -> dict[str, Any]:
-    """Return what `run.json` of a shard says; an empty shard has none, and says nothing."""
+    """Return what `run.json` of a shard says. Raises UnusableOutputError."""
     try:
         found: dict[str, Any] = json.loads((folder / "run.json").read_text("utf-8"))
-        complete = found["complete"]
+        if found["complete"]:
+            return found
     except (OSError, ValueError, KeyError):
-        complete = False
-    if not complete:
-        raise UnusableOutputError(
-            f"The shard {folder.name} has not come to its end. Run it again with --shard; it goes "
-            "on where it was."
-        )
-    return found
+        pass
+    raise UnusableOutputError(
+        f"The shard {folder.name} has not come to its end. Run it again with --shard; it goes on "
+        "where it was."
+    )

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from io import RawIOBase
 from itertools import islice
 from pathlib import Path
+from secrets import token_hex
 from tempfile import NamedTemporaryFile
 from typing import Any, BinaryIO
 
@@ -83,7 +84,8 @@ def replacing(path: Path) -> Iterator[Path]:
 
     No reader ever sees half a file, and a failed write leaves the former one.
     """
-    temporary = path.with_name(path.name + ".part")
+    # Of its own for every writer: two may do the same work where one is believed dead.
+    temporary = path.with_name(f"{path.name}.{token_hex(4)}.part")
     try:
         yield temporary
         temporary.replace(path)
@@ -134,7 +136,7 @@ def write_parquet(path: Path, columns: Mapping[str, type], rows: Iterable[Row]) 
     }
     schema = Schema([Field(name, types[kind]) for name, kind in columns.items()])
 
-    failures: list[Exception] = []  # kept aside: arro3 panics where Python would raise
+    failures: list[BaseException] = []  # kept aside: arro3 panics where Python would raise
 
     def batches() -> Iterator[RecordBatch]:
         remaining = iter(rows)
@@ -145,7 +147,7 @@ def write_parquet(path: Path, columns: Mapping[str, type], rows: Iterable[Row]) 
                     for name, kind in columns.items()
                 ]
                 yield RecordBatch.from_arrays(arrays, schema=schema)
-        except Exception as error:  # noqa: BLE001 - raised below
+        except BaseException as error:  # noqa: BLE001 - raised below, an interrupt, too
             failures.append(error)
 
     with replacing(path) as temporary, temporary.open("wb") as file:
@@ -164,7 +166,7 @@ def _plain(value: Value) -> Value:
 class _Sink(RawIOBase):
     """Writes to a file and keeps aside what goes wrong."""
 
-    def __init__(self, file: BinaryIO, failures: list[Exception]) -> None:
+    def __init__(self, file: BinaryIO, failures: list[BaseException]) -> None:
         self._file = file
         self._failures = failures
 

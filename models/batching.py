@@ -29,13 +29,26 @@ class Batching:
         self.device = runtime.device
         self._runtime, self._largest = runtime, largest
         self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
+        self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._serve, daemon=True)
 
     def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """See Runtime. Raises what the runtime raises."""
         answer: Future[NDArray[np.float32]] = Future()
         self._requests.put((batch, answer))
+        if self._stopped.is_set():
+            self._refuse()
         return answer.result()
+
+    def _refuse(self) -> None:
+        """Answer those who ask when nobody serves any more."""
+        while True:
+            try:
+                request = self._requests.get_nowait()
+            except queue.Empty:
+                return
+            if request is not None:
+                request[1].set_exception(RuntimeError("the network has been stopped"))
 
     def _serve(self) -> None:
         open_ = True
@@ -60,8 +73,11 @@ class Batching:
         try:
             found = self._runtime(np.concatenate(batches))
         except Exception as error:  # noqa: BLE001 - it belongs to those who asked
-            for _, answer in requests:
-                answer.set_exception(error)
+            if len(requests) > 1:  # a smaller batch may fit into the memory
+                for request in requests:
+                    self._answer([request])
+            else:
+                requests[0][1].set_exception(error)
             return
         ends = np.cumsum([len(batch) for batch in batches])[:-1]
         for (_, answer), part in zip(requests, np.split(found, ends), strict=True):
@@ -81,3 +97,5 @@ class Batching:
         """Answer what was asked, then stop."""
         self._requests.put(None)
         self._thread.join()
+        self._stopped.set()
+        self._refuse()

@@ -77,6 +77,6 @@ def _made(
     return capture(origin, best.frame, picture, maker)
 
 
-def result_name(image: str, kind: Kind) -> str:
-    """Return the file name of a result: the first 12 digits of the image's key, and the kind."""
-    return f"{image[:12]}-{kind}.dcm"
+def result_name(name: str, kind: Kind) -> str:
+    """Return the file name of a result: its clip's (16 digits), and the kind."""
+    return f"{name}-{kind}.dcm"

@@ -460,7 +460,7 @@ def test_heavy_packages_wait_until_a_result_is_made():
 
 
 def test_file_names_hold_no_identity():
-    assert result_name("0123456789abcdef", Kind.SEG) == "0123456789ab-seg.dcm"
+    assert result_name("0123456789abcdef", Kind.SEG) == "0123456789abcdef-seg.dcm"
 
 
 @pytest.mark.skipif(shutil.which("dsrdump") is None, reason="needs dcmtk: apt-get install dcmtk")

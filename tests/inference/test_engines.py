@@ -51,7 +51,10 @@ def clips(tmp_path_factory):
 
 
 def job(path, kind=Source):
-    return Job(kind(path), path.name, path.stem, path.stem, ClipIdentity(patient_id=path.stem))
+    source, name = kind(path), path.stem
+    stamp = str(source.stamp()) if path.exists() else ""
+    who = ClipIdentity(patient_id=name)
+    return Job(source, path.name, name, name, who, name=name, stamp=stamp)
 
 
 def outcomes(engine, jobs, task=None):
@@ -135,6 +138,43 @@ def test_a_file_that_kills_its_process_costs_itself_alone(serial, local, clips, 
     assert [found[o.job.file] for o in serial] == [o.record for o in serial]
 
 
+def test_a_file_that_kills_while_the_next_one_is_sought_costs_itself_alone(
+    serial, local, clips, tmp_path
+):
+    """A process may die while nobody waits for it."""
+
+    def jobs():
+        yield job(tmp_path / "deadly.dcm", Deadly)
+        for number, path in enumerate(clips):
+            if number >= WORTH_WORKERS - 1:
+                time.sleep(2)
+            yield job(path)
+
+    found = {o.job.file: o.record for o in outcomes(local, jobs())}
+    assert found.pop("deadly.dcm").best.status is Status.FAILED
+    assert [found[o.job.file] for o in serial] == [o.record for o in serial]
+
+
+def test_a_pool_that_cannot_start_blames_no_clip(local, clips):
+    nowhere = replace(local, bundle=replace(local.bundle, path=clips[0].parent))
+    with pytest.raises(EngineError, match="dies at once"):
+        outcomes(nowhere, map(job, clips))
+
+
+def test_a_file_that_changes_while_it_is_measured_gives_no_number(bundle, clips, tmp_path):
+    path = tmp_path / "clip.dcm"
+    path.write_bytes(clips[0].read_bytes())
+    old = replace(job(path), stamp="an earlier one")
+    (found,) = outcomes(Serial(bundle, OpenVinoRuntime(bundle)), [old])
+    best = found.record.best
+    assert best.status is Status.FAILED and "changed while it was measured" in best.message
+    assert best.thickness_mm is None and found.frames == ()
+
+
+def test_what_a_log_may_hold_names_nobody(clips):
+    assert clips[0].stem not in repr(replace(job(clips[0]), sha256="", image="", name=""))
+
+
 def test_a_file_whose_process_dies_once_is_measured_again(serial, local, clips, tmp_path):
     (tmp_path / "once.dcm").write_bytes(clips[0].read_bytes())
     jobs = [job(tmp_path / "once.dcm", DeadlyOnce), *map(job, clips[1:4])]
@@ -197,10 +237,16 @@ def test_a_worker_that_dies_costs_what_killed_it_and_nothing_else(
 ):
     engine = dask_engine(bundle, cluster.scheduler_address)
     (tmp_path / "once.dcm").write_bytes(clips[0].read_bytes())
-    jobs = [*map(job, clips), job(tmp_path / "once.dcm", DeadlyOnce)]
+    jobs = [job(tmp_path / "once.dcm", DeadlyOnce), job(tmp_path / "deadly.dcm", Deadly)]
+    jobs += [replace(job(path), file=f"{n} {path.name}") for n in range(3) for path in clips]
     found = {o.job.file: o.record for o in outcomes(engine, jobs)}
+    assert len(found) == len(jobs)
     assert found.pop("once.dcm").best == serial[0].record.best
-    assert [found[o.job.file] for o in serial] == [o.record for o in serial]
+    dead = found.pop("deadly.dcm")
+    assert dead.best.status is Status.FAILED and "workers" in dead.best.message
+    expected = {f"{n} {o.job.file}": o.record.best for n in range(3) for o in serial}
+    assert {file: record.best for file, record in found.items()} == expected
+    assert {record.identity.patient_id for record in found.values()} == {c.stem for c in clips}
 
 
 def test_a_cluster_that_cannot_serve_says_why(bundle, cluster, clips, unused_port=9):

@@ -12,7 +12,7 @@ from signal import SIGKILL
 import killable
 from dicom_factory import header, speckle, write
 
-CLIPS = 60
+CLIPS = 36
 KILLS = 60
 TABLES = ("measurements.csv", "measurements.parquet", "frames.parquet")
 

@@ -11,7 +11,7 @@ from imaging.source import Source
 from inference.jobs import Job, Outcome
 from inference.ledger import LEDGER, Entry, Ledger
 from inference.records import ClipRecord, Measurement, Status
-from inference.tables import UnusableOutputError
+from inference.tables import OutputError, UnusableOutputError
 
 
 def entry(image="a", patient="p"):
@@ -22,7 +22,7 @@ def outcome(image="a", file="one.dcm", status=Status.MEASURED, **more):
     known = entry(image)
     best = Measurement(1, status, thickness_mm=7.25)
     record = replace(ClipRecord.failed(file, None, "bundle", "cpu"), best=best, frames=1)
-    job = Job(Source.at(file), file, known.sha256, image, known.identity)
+    job = Job(Source.at(file), file, known.sha256, image, known.identity, name=image, stamp="s")
     return Outcome(job, record, (best,), **more)
 
 
@@ -54,7 +54,9 @@ def test_what_is_kept_is_there_after_a_kill(path):
         assert row["patient_id"] == "p" and row["sha256"] == "sha-of-a"
         (frame,) = after.frame_rows()
         assert frame["frame"] == 1 and frame["file"] == "one.dcm"
-        assert after.has_file("a-frame0001.png") and not after.has_file("a-frame0002.png")
+        assert after.has_file("a-frame0001.png", now=True) and not after.has_file(
+            "a-frame0002.png", now=False
+        )
     ledger.close()
 
 
@@ -83,7 +85,7 @@ def test_a_ledger_of_another_version_is_refused(path):
 
 @pytest.mark.parametrize(
     ("second", "again"),
-    [({}, False), ({"context": "other"}, True), ({"fresh": True}, True), ({"who": "key"}, False)],
+    [({}, False), ({"context": "d"}, True), ({"fresh": True}, True), ({"who": "key"}, False)],
 )
 def test_another_model_or_setting_is_measured_again(path, second, again):
     with begin(path) as ledger:
@@ -124,7 +126,7 @@ def test_what_changed_has_no_stamp_and_copies_share_a_result(path):
     assert rows["copy.dcm"]["patient_id"] == "second" and rows["one.dcm"]["patient_id"] == "first"
 
 
-def test_files_that_are_gone_leave_the_tables_at_the_end_of_a_run_only(path):
+def test_files_that_are_gone_leave_the_tables_at_the_end_of_a_run_and_keep_their_results(path):
     with begin(path) as ledger:
         for name in ("a", "b"):
             ledger.add(name, "s", entry(name), 0)
@@ -132,21 +134,54 @@ def test_files_that_are_gone_leave_the_tables_at_the_end_of_a_run_only(path):
     with begin(path) as ledger:
         ledger.add("b", "s", entry("b"), 0)
         assert [row["file"] for row in ledger.rows()] == ["a", "b"]
-        ledger.finish()
+        ledger.finish("")
         assert [row["file"] for row in ledger.rows()] == ["b"]
     with begin(path) as ledger:
-        assert ledger.add("a", "s", entry("a"), 0)
+        assert not ledger.add("a", "s", entry("a"), 0)
 
 
-def test_files_without_an_image_have_no_row_and_are_counted_by_source(path):
+def test_results_of_other_settings_are_kept_and_not_mixed(path):
+    for context, mm in (("c", 7.25), ("d", 5.0)):
+        with begin(path, context) as ledger:
+            assert ledger.add("a", "s", entry(), 0)
+            found = outcome()
+            best = replace(found.record.best, thickness_mm=mm)
+            ledger.store(replace(found, record=replace(found.record, best=best)))
+    for context, mm in (("c", 7.25), ("d", 5.0)):
+        with begin(path, context) as ledger:
+            assert not ledger.add("a", "s", entry(), 0)
+            assert [row["thickness_mm"] for row in ledger.rows()] == [mm]
+            assert ledger.resumed() == 1
+
+
+def test_a_run_that_cannot_begin_changes_nothing(path, monkeypatch):
+    with begin(path) as ledger:
+        ledger.add("a", "s", entry(), 0)
+        ledger.store(outcome())
+    with Ledger(path) as ledger:
+        monkeypatch.setattr(ledger, "_about", lambda: {"run": "1", "who": object()})
+        with pytest.raises((OutputError, sqlite3.Error)):
+            ledger.begin("c", object())
+        assert not ledger.begun
+    with begin(path) as ledger:
+        assert not ledger.add("a", "s", entry(), 0)
+
+
+def test_files_without_an_image_have_a_row_only_if_they_were_named(path):
     with begin(path) as ledger:
         ledger.add("report.dcm", "s", entry("r"), 3)
-        ledger.store(outcome("r", "report.dcm", no_image=True))
+        ledger.store(outcome("r", "report.dcm", Status.FAILED, no_image=True))
         unreadable = ClipRecord.failed("gone.dcm", "It is gone.", "bundle", "cpu")
         ledger.add_unreadable(unreadable, 3)
         assert ledger.without_image() == {3: 1}
         assert list(ledger.rows()) == [unreadable.row()]
-        assert ClipRecord.from_row(unreadable.row()) == replace(unreadable, identity=ClipIdentity())
+        expected = replace(unreadable, identity=ClipIdentity())
+        assert ClipRecord.from_row(unreadable.row()) == expected
+    with begin(path) as ledger:
+        assert not ledger.add("report.dcm", "s", entry("r"), 0, named=True), "it is no failure"
+        ledger.finish("")
+        assert [row["file"] for row in ledger.rows()] == ["report.dcm"]
+        assert ledger.without_image() == {}
 
 
 def test_a_ledger_that_nothing_was_written_to_leaves_no_file(path):

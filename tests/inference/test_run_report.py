@@ -349,7 +349,7 @@ def test_a_folder_elsewhere_is_linked_relative_to_the_page(tmp_path):
     (tmp_path / "pages").mkdir()
     write_report(tmp_path / "pages" / "r.html", [clip], SUMMARY, tmp_path / "a # b")
     text = (tmp_path / "pages" / "r.html").read_text(encoding="utf-8")
-    assert '<a href="../a%20%23%20b/000000000001-frame0001.png">' in text
+    assert '<a href="../a%20%23%20b/0000000000000001-frame0001.png">' in text
 
 
 PERSON = {

@@ -22,7 +22,7 @@ from inference.run import Output, OutputError, UnusableOutputError, measure
 
 BUNDLE = SimpleNamespace(name="none", sha256="0" * 64, min_quality=0.1, intervals=None)
 RUNTIME = SimpleNamespace(device="cpu")
-STALE = "0123456789ab-frame0001.png"
+STALE = "0123456789abcdef-frame0001.png"
 
 
 @pytest.fixture(autouse=True)
@@ -195,7 +195,7 @@ def test_results_among_the_clips_are_no_clips(clips):
 def test_overlays_of_a_former_run_are_taken_away_and_nothing_else(clips, tmp_path):
     out = tmp_path / "out"
     (out / "overlays").mkdir(parents=True)
-    kept = ("notes.txt", "my-frame0001.png", "0123456789ab-frame0001.png.txt")
+    kept = ("notes.txt", "my-frame0001.png", f"{STALE}.txt")
     for name in (STALE, *kept):
         (out / "overlays" / name).touch()
     run = go(clips / "a.dcm", out=out)

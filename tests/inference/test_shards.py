@@ -11,6 +11,8 @@ from dicom_factory import header, speckle, write
 from inference import jobs
 from inference.clip import Settings
 from inference.engines import Serial
+from inference.ledger import Ledger
+from inference.records import Status
 from inference.run import Output, measure
 from inference.shards import gather, shard_folder
 from inference.tables import UnusableOutputError
@@ -136,15 +138,86 @@ def test_what_is_done_is_not_done_again_and_what_changed_is(clips, log, tmp_path
         assert measured(log) == 13 + 36 + 12 * number, changed
 
 
-def test_files_that_are_gone_leave_the_tables_and_their_overlays_go(clips, log, tmp_path):
+def test_files_that_are_gone_leave_the_tables_and_come_back_unmeasured(clips, log, tmp_path):
+    """As a network drive that is away for a day."""
     out = tmp_path / "out"
-    overlays = {r.file: r.overlay for r in go(clips, out).records if r.overlay}
-    gone = next(name for name in overlays if "copy" not in name and "03" not in name)
-    assert (out / "overlays" / overlays[gone]).exists()
-    (clips / gone.rpartition("/")[2]).unlink()
-    run = go(clips, out)
-    assert run.files == 13 and gone not in {r.file for r in run.records}
-    assert not (out / "overlays" / overlays[gone]).exists()
+    go(clips, out)
+    before = tables(out)
+    clips.rename(tmp_path / "away")
+    clips.mkdir()
+    (clips / "05.dcm").write_bytes((tmp_path / "away/05.dcm").read_bytes())
+    assert go(clips, out).files == 1
+    (clips / "05.dcm").unlink()
+    clips.rmdir()
+    (tmp_path / "away").rename(clips)
+    assert go(clips, out).resumed == 13 and measured(log) == 12
+    assert tables(out) == before
+
+
+def test_settings_that_come_back_find_their_results(clips, log, tmp_path):
+    out = tmp_path / "out"
+    go(clips, out)
+    before = tables(out)
+    go(clips, out, settings=Settings(threshold_mm=7.0))
+    assert measured(log) == 24
+    assert go(clips, out).resumed == 13 and measured(log) == 24 and tables(out) == before
+    pictures = {record.overlay for record in go(clips, out).records} - {None}
+    assert all((out / "overlays" / name).is_file() for name in pictures) and pictures
+
+
+def test_a_picture_that_is_gone_is_drawn_again(clips, log, tmp_path):
+    out = tmp_path / "out"
+    name = next(record.overlay for record in go(clips, out).records if record.overlay)
+    (out / "overlays" / name).unlink()
+    go(clips, out)
+    assert measured(log) == 13 and (out / "overlays" / name).is_file()
+
+
+def test_a_copy_of_what_vanishes_is_measured_itself(clips, log, tmp_path, monkeypatch):
+    real = jobs.measure_clip
+
+    def vanishing(source, *rest, digest):
+        if source.name.endswith("03.dcm"):
+            return real(source, *rest, digest=killable.EMPTY)  # as a file that cannot be read
+        return real(source, *rest, digest=digest)
+
+    monkeypatch.setattr(jobs, "measure_clip", vanishing)
+    found = {r.file.rpartition("/")[2]: r for r in go(clips, tmp_path / "out").records}
+    assert found["03.dcm"].best == found["copy.dcm"].best
+    assert found["copy.dcm"].best.status is not Status.FAILED
+
+
+def test_a_shard_that_was_begun_anew_and_killed_is_not_gathered(clips, log, tmp_path):
+    """Its run.json still says that the former run was complete."""
+    out = tmp_path / "out"
+    for part in (1, 2):
+        go(clips, shard_folder(out, part, 2), shard=(part, 2))
+    with Ledger(shard_folder(out, 2, 2) / "ledger.sqlite") as ledger:
+        about = ledger._about()
+        ledger.begin(about["context"], about["who"])
+    with pytest.raises(UnusableOutputError, match="has not come to its end"):
+        gather(Output(out))
+
+
+def test_shards_that_saw_other_files_are_refused(clips, log, tmp_path):
+    out = tmp_path / "out"
+    go(clips, shard_folder(out, 1, 2), shard=(1, 2))
+    write(clips / "new.dcm", header(48, 64), speckle(seed=77).tobytes())
+    go(clips, shard_folder(out, 2, 2), shard=(2, 2))
+    with pytest.raises(UnusableOutputError, match="found other files"):
+        gather(Output(out))
+
+
+def test_what_was_gathered_can_be_gone_on_with(clips, log, tmp_path):
+    """Shards that were run a different number of times, then one run over the whole."""
+    out = tmp_path / "out"
+    for part in (1, 2, 2, 2):
+        go(clips, shard_folder(out, part, 2), shard=(part, 2))
+    gather(Output(out))
+    before, done = tables(out), measured(log)
+    assert go(clips, out).files == 14 and measured(log) == done and tables(out) == before
+    (clips / "04.dcm").unlink()
+    assert go(clips, out).files == 13
 
 
 def test_a_key_for_identities_changes_no_measurement(clips, log, tmp_path):
