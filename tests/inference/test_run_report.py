@@ -77,7 +77,7 @@ def overlay(folder, clip, box=(300, 200, 420, 260), size=(720, 500)):
     for x in range(box[0], box[2]):
         for y in (box[1], box[1] + 1, box[3] - 2, box[3] - 1):
             picture.putpixel((x, y), OUTLINE)
-    clip["overlay"] = overlay_name(clip["sha256"], clip["frame"])
+    clip["overlay"] = overlay_name(clip["sha256"][:16], clip["frame"])
     path = folder / clip["overlay"]
     picture.save(path)
     return path
@@ -336,7 +336,7 @@ def test_pictures_open_their_overlays_and_are_described(tmp_path):
         overlay(tmp_path / "overlays", clip)
     text = page(tmp_path, clips)
     links = re.findall(r'<a href="(overlays/[^"]+)"><img src="data:image/webp[^"]*"[^>]*>', text)
-    assert links == [f"overlays/{overlay_name(c['sha256'], 1)}" for c in (clips[0], clips[2])]
+    assert links == [f"overlays/{overlay_name(c['sha256'][:16], 1)}" for c in (clips[0], clips[2])]
     assert 'alt="Overlay of 000000000001: 5.9 mm (4.9–6.9), indeterminate at 6 mm"' in text
     assert "000000000002" in text  # listed without a picture
     (tmp_path / links[0]).unlink()
@@ -349,7 +349,7 @@ def test_a_folder_elsewhere_is_linked_relative_to_the_page(tmp_path):
     (tmp_path / "pages").mkdir()
     write_report(tmp_path / "pages" / "r.html", [clip], SUMMARY, tmp_path / "a # b")
     text = (tmp_path / "pages" / "r.html").read_text(encoding="utf-8")
-    assert '<a href="../a%20%23%20b/0000000000000001-frame0001.png">' in text
+    assert '<a href="../a%20%23%20b/0000000000010000-frame0001.png">' in text
 
 
 PERSON = {
