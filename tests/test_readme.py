@@ -85,7 +85,7 @@ def test_the_other_commands_run_as_they_stand(demo, tmp_path):
     tiny = (ROOT / "training/finetune.toml").read_text(encoding="utf-8").split("[data]")
     network = "[network]" + tiny[1].split("[network]")[1].split("[optimiser]")[0]
     (tmp_path / "config.toml").write_text(f"steps = 1\nbatch = 1\n{network}", encoding="utf-8")
-    write_phantoms(tmp_path / "kept-aside", n=52, seed=77)
+    write_phantoms(tmp_path / "kept-aside", n=46, seed=77)
     lines = [line for block in blocks("sh") for line in block.splitlines()]
     commands = [line for line in lines if line.startswith("endometer ")]
     assert len(commands) >= 4
