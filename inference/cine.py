@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from imaging.reasons import Reason
 from inference.records import ClipRecord, Measurement, Status
 
 
@@ -25,14 +26,14 @@ class Steadiness:
     still four witnesses, whose median one stray outline cannot bend. What is left is how well a
     thickness repeats on almost the same picture: in simulated cines three of four frames lie
     within 0.3 mm of that median. Beyond `allowed_mm` or `allowed_share` of the median, whichever
-    is more, lies one frame in twenty, mostly an outline that went astray. `alone` is the score of
-    an outline that no neighbour has. Where a cine is cut, only the frames beside the cut lose.
+    is more, lies one frame in twenty, mostly an outline that went astray. An outline that no
+    neighbour has speaks for nothing: published cines without an endometrium give such. Where a
+    cine is cut, only the frames beside the cut lose.
     """
 
     reach: int = 2
     allowed_mm: float = 0.5
     allowed_share: float = 0.1
-    alone: float = 0.5
 
     def window(self, number: int, frames: int) -> range:
         """Return the numbers (from 1) of a frame and its neighbours in a clip of `frames`."""
@@ -48,15 +49,16 @@ class Steadiness:
     def score(self, row: Measurement, neighbours: Iterable[Measurement]) -> float:
         """Score a measured frame: 1 if it agrees with its neighbours, 0.5 at twice what is allowed.
 
-        Frames without a thickness say nothing about another's, but where there are only such the
-        score is `alone`. Without any neighbour there is nothing to hold against a frame.
+        Frames without a thickness say nothing about another's, but where there are only such, and
+        at least `reach` of them, the score is 0. A lone neighbour is no witness for that: two
+        stills may share a file.
         """
         witnesses = list(neighbours)
         expected = median_mm(witnesses)
         if row.thickness_mm is None or not witnesses:
             return 1.0
         if expected is None:
-            return self.alone
+            return 0.0 if len(witnesses) >= self.reach else 1.0
         allowed = max(self.allowed_mm, self.allowed_share * expected)
         return min(1.0, allowed / max(abs(row.thickness_mm - expected), 1e-9))
 
@@ -176,9 +178,9 @@ def summarise(
 ) -> ClipRecord:
     """Let the chosen frame speak for the clip, and say how the others agree.
 
-    `rows` are of the frames that were measured or could not be read, in order. What is told of the
-    agreement (`frames_measured`, `frames_median_mm`, `frames_iqr_mm`) is of those with a
-    thickness.
+    A clip is refused where the frames beside the chosen one show nothing to measure. `rows` are of
+    the frames that were measured or could not be read, in order. What is told of the agreement
+    (`frames_measured`, `frames_median_mm`, `frames_iqr_mm`) is of those with a thickness.
     """
     best = choose(rows, steadiness)
     refused = [row for row in rows if row.reason]
@@ -188,7 +190,21 @@ def summarise(
         best = replace(next(row for row in refused if row.reason is reason), frame=None)
     if best is None:
         return replace(blank, best=replace(rows[0], frame=None))  # no frame could be read
-    for note in _notes(best, rows, blank.frames or len(rows), steadiness):
+    near = steadiness.neighbours(best, {row.frame: row for row in rows if row.frame is not None})
+    if steadiness.score(best, near) == 0:
+        best = replace(
+            best,
+            status=Status.NOT_MEASURABLE,
+            reason=Reason.LOW_QUALITY,
+            message="No endometrium was measured in the frames just before and after the best one, "
+            "so what was outlined there is none. Record a cine that holds it for a moment.",
+            thickness_mm=None,
+            lower_mm=None,
+            upper_mm=None,
+            call=None,
+            threshold_mm=None,
+        )
+    for note in _notes(best, near, rows, blank.frames or len(rows), steadiness):
         best = replace(best, message=f"{best.message} {note}" if best.message else note)
     values = [row.thickness_mm for row in rows if row.thickness_mm is not None]
     quartiles = np.percentile(values, [25, 50, 75]).tolist() if values else None
@@ -202,18 +218,17 @@ def summarise(
 
 
 def _notes(
-    best: Measurement, rows: list[Measurement], frames: int, steadiness: Steadiness
+    best: Measurement,
+    near: list[Measurement],
+    rows: list[Measurement],
+    frames: int,
+    steadiness: Steadiness,
 ) -> list[str]:
     """Say what a person should know about the chosen frame and the others."""
     notes = []
-    near = steadiness.neighbours(best, {row.frame: row for row in rows if row.frame is not None})
     if best.thickness_mm is not None and steadiness.score(best, near) < 1:
-        expected = median_mm(near)
         notes.append(
-            "No endometrium was measured in the frames just before and after this one: check its "
-            "outline."
-            if expected is None
-            else f"The frames just before and after this one measure {expected:.1f} mm: an "
+            f"The frames just before and after this one measure {median_mm(near):.1f} mm: an "
             "endometrium does not change so fast, so check the outline."
         )
     failed = sum(row.status is Status.FAILED for row in rows)

@@ -156,6 +156,10 @@ def test_an_outline_that_no_neighbour_has_is_suspicious():
     assert choose(rows).frame == 6, "beside refused ones, too, but others agree with it"
     only = summarise(replace(BLANK, frames=5), rows[:5])
     assert only.best.frame == 3 and "just before and after" in only.best.message
+    assert only.best.status is Status.NOT_MEASURABLE and only.best.reason is Reason.LOW_QUALITY
+    assert only.best.thickness_mm is only.best.lower_mm is only.best.call is None
+    two = summarise(replace(BLANK, frames=2), rows[1:3])
+    assert two.best.thickness_mm == 5.0, "two stills may share a file"
 
 
 def test_a_chosen_frame_that_disagrees_says_so():
