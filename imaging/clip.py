@@ -13,7 +13,7 @@ from pydicom import Dataset
 
 from imaging.decoding import DicomPixels
 from imaging.dicom_file import looks_like_dicom, open_dicom
-from imaging.errors import ClipError
+from imaging.errors import ClipError, cause
 from imaging.identity import ClipIdentity, clip_identity
 from imaging.pixels import Int8, Mask, Planes, Uint8, colour_mask, graphics_mask
 from imaging.source import Source, as_source
@@ -167,11 +167,7 @@ def _start_of(file: BinaryIO) -> bytes:
         file.seek(0)
         start = file.read(132)
     except OSError as error:
-        raise ClipError(f"The file cannot be read: {_strerror(error)}.") from None
+        raise ClipError(f"The file cannot be read: {cause(error)}.") from None
     if size == 0:
         raise ClipError("The file is empty (0 bytes). Copy or export the clip again.")
     return start
-
-
-def _strerror(error: Exception) -> str:
-    return getattr(error, "strerror", None) or type(error).__name__

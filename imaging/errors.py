@@ -11,3 +11,8 @@ class ClipError(Exception):
 
 class NotAnImageError(ClipError):
     """The file is a sound DICOM object of another kind: a report, a presentation state."""
+
+
+def cause(error: Exception) -> str:
+    """Say why the system refused a file, in words that hold nothing of the file."""
+    return getattr(error, "strerror", None) or type(error).__name__

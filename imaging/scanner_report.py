@@ -15,7 +15,7 @@ from typing import BinaryIO
 from pydicom import Dataset, dcmread
 
 from imaging.dicom_file import inflated, parsing
-from imaging.errors import ClipError
+from imaging.errors import ClipError, cause
 from imaging.identity import text
 
 # Real reports have some 100 kB. Every 8 bytes can become an item of a kilobyte in memory.
@@ -101,8 +101,7 @@ def read_scanner_report(source: Path | BinaryIO) -> ScannerReport:
             with source.open("rb") as opened:
                 return read_scanner_report(opened)
         except (OSError, ValueError) as error:
-            why = getattr(error, "strerror", None) or type(error).__name__
-            raise ClipError(f"The report cannot be opened: {why}.") from None
+            raise ClipError(f"The report cannot be opened: {cause(error)}.") from None
     with parsing():
         if source.seek(0, 2) > MAX_BYTES:
             raise ClipError(

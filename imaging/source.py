@@ -8,7 +8,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, Self
 
-from imaging.errors import ClipError
+from imaging.errors import ClipError, cause
 from imaging.zip_archive import member_pieces, member_size
 
 ZIP = ".zip"
@@ -67,8 +67,8 @@ class Source:
                 # unbuffered: a buffer would fetch 8 kB for each 8-byte look at a fragment
                 return self.path.open("rb", buffering=0)
             except (OSError, ValueError) as error:
-                cause = "is a directory" if self.path.is_dir() else _strerror(error)
-                raise ClipError(f"The file cannot be opened: {cause}.") from None
+                why = "is a directory" if self.path.is_dir() else cause(error)
+                raise ClipError(f"The file cannot be opened: {why}.") from None
         size = member_size(self.path, self.member)
         try:
             # unnamed and unbuffered, and gone when it is closed
@@ -100,7 +100,7 @@ class Source:
             with self.path.open("rb", buffering=0) as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
         except (OSError, ValueError) as error:
-            raise ClipError(f"The file cannot be read: {_strerror(error)}.") from None
+            raise ClipError(f"The file cannot be read: {cause(error)}.") from None
 
     def stamp(self) -> Stamp:
         """Return size and time of change, without reading the content.
@@ -111,7 +111,7 @@ class Source:
         try:
             found = self.path.stat()
         except (OSError, ValueError) as error:
-            raise ClipError(f"The file cannot be read: {_strerror(error)}.") from None
+            raise ClipError(f"The file cannot be read: {cause(error)}.") from None
         size = found.st_size if self.member is None else member_size(self.path, self.member)
         return Stamp(size, found.st_mtime_ns)
 
@@ -133,7 +133,3 @@ def _no_room(size: int, error: OSError) -> ClipError:
         f"This member of the archive needs a temporary copy of {size:,} bytes, which failed: "
         f"{error.strerror}. Make room, or point TMPDIR at a folder that has it."
     )
-
-
-def _strerror(error: Exception) -> str:
-    return getattr(error, "strerror", None) or type(error).__name__

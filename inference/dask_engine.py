@@ -146,17 +146,20 @@ def _version() -> str:
 
 def _problem(bundle: Bundle, version: str) -> str:
     """Return, on a worker, why it cannot measure; an empty string if it can."""
-    if _version() != version:
-        return f"it has endometer {_version()}, not {version}."
     try:
-        _same(bundle)
+        _same(bundle, version)
     except BundleError as error:
         return str(error)
     return ""
 
 
-def _same(bundle: Bundle) -> Bundle:
-    """Load the model of the machine that asks: the installed one, or from the same path."""
+def _same(bundle: Bundle, version: str) -> Bundle:
+    """Load the model of the machine that asks: the installed one, or from the same path.
+
+    Raises BundleError if there is none, or if this is another version of endometer.
+    """
+    if _version() != version:
+        raise BundleError(f"it has endometer {_version()}, not {version}.")
     for path in (None, bundle.path):
         found = load_bundle(path)
         if replace(found, path=bundle.path) == bundle:
@@ -174,10 +177,8 @@ def _work(job: Job, task: Task, bundle: Bundle, device: str, version: str) -> Ou
     DeviceError.
     """
     if getattr(_own, "key", None) != (bundle, device, version):
-        if problem := _problem(bundle, version):
-            raise BundleError(problem)
+        own = _same(bundle, version)
         one_thread()  # there is a worker thread per core
-        own = _same(bundle)
         _own.runtime = (
             OpenVinoRuntime(own, threads=1) if device == "cpu" else choose_runtime(own, device)
         )

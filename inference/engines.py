@@ -30,8 +30,8 @@ IN_FLIGHT = 2
 
 
 @dataclass(frozen=True)
-class Serial:
-    """Measures one file after the other, in this process."""
+class _Here:
+    """What engines on this machine have in common: a model, and the network in this process."""
 
     bundle: Bundle
     runtime: Runtime
@@ -40,6 +40,11 @@ class Serial:
     def device(self) -> str:
         """See Engine."""
         return self.runtime.device
+
+
+@dataclass(frozen=True)
+class Serial(_Here):
+    """Measures one file after the other, in this process."""
 
     def run(self, jobs: Iterator[Job], task: Task) -> Iterator[Outcome]:
         """See Engine."""
@@ -48,24 +53,17 @@ class Serial:
 
 
 @dataclass(frozen=True)
-class Local:
+class Local(_Here):
     """Measures in several processes, each with a network of its own, on the CPU.
 
     Every process takes a file at a time and computes with one thread, so that they do not fight
     for the processor; a network gains nothing from larger batches on a CPU. A file that kills its
     process, a fault in a decoder for instance or one that needs more memory than there is, costs
-    itself alone: what else was in flight is measured again, one file at a time.
+    itself alone: what else was in flight is measured again, one file at a time. Few files are
+    measured in this process.
     """
 
-    bundle: Bundle
-    runtime: Runtime
-    """Of this process, which measures alone where there are few files."""
     workers: int
-
-    @property
-    def device(self) -> str:
-        """See Engine."""
-        return self.runtime.device
 
     def run(self, jobs: Iterator[Job], task: Task) -> Iterator[Outcome]:
         """See Engine."""
@@ -83,20 +81,13 @@ class Local:
 
 
 @dataclass(frozen=True)
-class Threaded:
+class Threaded(_Here):
     """Measures in several threads that share one network, for a GPU.
 
     While some decode or do geometry, the frames of others are computed in one batch.
     """
 
-    bundle: Bundle
-    runtime: Runtime
     workers: int
-
-    @property
-    def device(self) -> str:
-        """See Engine."""
-        return self.runtime.device
 
     def run(self, jobs: Iterator[Job], task: Task) -> Iterator[Outcome]:
         """See Engine."""

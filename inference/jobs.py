@@ -194,7 +194,7 @@ def _make_dicom(
     names = []
     try:
         picture, header = None, None
-        if clip.record.best.frame in clip.findings:
+        if Kind.SC in task.kinds and clip.record.best.frame in clip.findings:
             picture = _picture(job.source, clip, clip.record.best.frame)
         with Clip.open(job.source) as opened:
             header = opened.header
