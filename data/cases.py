@@ -25,6 +25,8 @@ __all__ = ["Case", "CasesError", "read_cases"]
 
 Spacing = tuple[float, float]
 TRUTH, OUTLINES, DATALIST = "truth.csv", "labels.json", "dataset.json"
+# What an annotation tells apart unless it says less.
+ANNOTATED = ("endometrium", "fluid")
 # Corners of an outline farther out than this are garbage; no frame has as many pixels in a row.
 FARTHEST_PX = 100_000.0
 THICKEST_MM = 100.0
@@ -38,7 +40,8 @@ class Case:
     there is an endometrium to be seen. `true_mm` is None where none is visible, and where nobody
     stated it. `families` are the groups it belongs to, such as {"pattern": "thin_line"}; `patient`
     tells which cases are not independent. `label` is the file of a label image, `polygon` corners
-    (row, column) in frame pixels, whole numbers at pixel centres.
+    (row, column) in frame pixels, whole numbers at pixel centres. The truth is that of `frame`,
+    which counts from 1; it tells the labels `known` from all else, drawn by `annotator`.
     """
 
     name: str
@@ -50,20 +53,27 @@ class Case:
     patient: str
     label: Path | None = field(default=None, repr=False)
     polygon: tuple[tuple[float, float], ...] | None = field(default=None, repr=False)
+    frame: int = 1
+    known: tuple[str, ...] = ANNOTATED
+    annotator: str | None = None
 
-    def mask(self, frame: int = 1) -> NDArray[np.uint8] | None:
+    def mask(self, frame: int | None = None) -> NDArray[np.uint8] | None:
         """Return the truth in frame pixels: uint8 (rows, columns), 0 background, 1 endometrium, 2
         fluid; None where there is none.
 
-        A pixel belongs to a polygon that covers at least half of it. `frame` counts from 1; a
-        label image of a single plane holds for frame 1 alone. Raises CasesError for a label that
-        cannot be read.
+        A pixel belongs to a polygon that covers at least half of it. `frame` counts from 1, None
+        is the annotated one; a label image of a single plane holds for that one alone. Raises
+        CasesError for a label that cannot be read.
         """
+        wanted = self.frame if frame is None else frame
         if not self.visible:
             return None
         if self.label is not None:
-            return _plane(_read_label(self.label), frame)
-        if self.polygon is None or frame != 1:
+            label = _read_label(self.label)
+            if label.ndim == 3:
+                return label[wanted - 1] if 1 <= wanted <= len(label) else None
+            return label if wanted == self.frame else None
+        if self.polygon is None or wanted != self.frame:
             return None
         try:
             with Clip.open(self.path) as clip:
@@ -184,9 +194,12 @@ def _read_datalist(folder: Path) -> list[Case]:
                 spacing_mm=None if scale is None else pair(scale, f"{where}, spacing"),
                 visible=_shows_something(label),
                 true_mm=None,
-                families=_families(item, where, ("pattern", "view", "source")),
+                families=_families(item, where, ("pattern", "view", "source", "annotator")),
                 patient=text_of(item, "patient", where, default=name),
                 label=label,
+                frame=_frame(item.get("frame", 1), f"{where}, frame"),
+                known=_known(item.get("labels", list(ANNOTATED)), f"{where}, labels"),
+                annotator=text_of(item, "annotator", where, default="") or None,
             )
         )
     return cases
@@ -194,6 +207,21 @@ def _read_datalist(folder: Path) -> list[Case]:
 
 def _families(item: dict[str, Any], where: str, names: tuple[str, ...]) -> dict[str, str]:
     return {name: text_of(item, name, where) for name in names if item.get(name) is not None}
+
+
+def _frame(value: object, where: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise CasesError(f"{where} is {short(value)}; it must be a whole number from 1.")
+    return value
+
+
+def _known(value: object, where: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or not value or any(name not in ANNOTATED for name in value):
+        raise CasesError(
+            f"{where} is {short(value)}; it must list which of {', '.join(ANNOTATED)} the label "
+            "image tells apart."
+        )
+    return tuple(name for name in ANNOTATED if name in value)
 
 
 def _outline_scale(value: object, where: str) -> Spacing:
@@ -251,8 +279,3 @@ def _read_label(path: Path) -> NDArray[np.uint8]:
     if values.ndim not in (2, 3) or not np.isin(values, (0, 1, 2)).all():
         raise CasesError(f"{path} has shape {values.shape} or other values. A mask has {MEANING}.")
     return values.astype(np.uint8)
-
-
-def _plane(label: NDArray[np.uint8], frame: int) -> NDArray[np.uint8] | None:
-    planes = label if label.ndim == 3 else label[None]
-    return planes[frame - 1] if 1 <= frame <= len(planes) else None

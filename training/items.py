@@ -80,7 +80,7 @@ def area_shares(mask: NDArray[np.generic], mapping: GridMapping, size: int) -> A
 
 
 def read_item(case: Case, spec: GridSpec) -> Item | None:
-    """Bring the first frame of a case and its truth to the grid.
+    """Bring the annotated frame of a case and its truth to the grid.
 
     None where nobody drew the endometrium that is visible. Raises CasesError for an image or truth
     that cannot be used.
@@ -96,7 +96,7 @@ def read_item(case: Case, spec: GridSpec) -> Item | None:
         user = scale
     try:
         with Clip.open(case.path) as clip:
-            frame, views = clip.frame(1), find_views(clip, Settings(user=user))
+            frame, views = clip.frame(case.frame), find_views(clip, Settings(user=user))
     except ClipError as error:
         raise CasesError(f"{case.path}: {error}") from None
     if truth is None:

@@ -208,12 +208,22 @@ def test_a_data_list_takes_its_truth_from_label_images(tmp_path):
     save(tmp_path / "labels/a.png", label)
     (case,) = read_cases(datalist(tmp_path, pattern="thin_line", view="sagittal", annotator="me"))
     assert (case.name, case.patient, case.spacing_mm) == ("images/a.png", "p", (0.2, 0.3))
-    assert case.families == {"pattern": "thin_line", "view": "sagittal"}
+    assert case.families == {"pattern": "thin_line", "view": "sagittal", "annotator": "me"}
     assert case.visible
     assert np.array_equal(case.mask(), label)
+    assert (case.frame, case.known, case.annotator) == (1, ("endometrium", "fluid"), "me")
     save(tmp_path / "labels/a.png", 0 * label)
     (empty,) = read_cases(tmp_path)
     assert not empty.visible
+
+
+def test_a_data_list_says_which_frame_was_drawn_and_what_the_drawing_tells(tmp_path):
+    save(tmp_path / "labels/a.png", np.eye(20))
+    (case,) = read_cases(datalist(tmp_path, frame=7, labels=["endometrium"]))
+    assert (case.frame, case.known) == (7, ("endometrium",))
+    assert np.array_equal(case.mask(), np.eye(20))
+    assert np.array_equal(case.mask(7), np.eye(20))
+    assert case.mask(1) is None
 
 
 def test_a_broken_label_shows_when_its_case_is_looked_at(tmp_path):
@@ -233,6 +243,10 @@ def test_a_broken_label_shows_when_its_case_is_looked_at(tmp_path):
         ({"spacing": [0.2, -0.2]}, "spacing is -0.2"),
         ({"spacing": "0.2,0.2"}, "spacing"),
         ({"patient": 5}, "patient is 5"),
+        ({"frame": 0}, "frame is 0"),
+        ({"frame": True}, "frame is True"),
+        ({"labels": ["uterus"]}, "labels is .'uterus'."),
+        ({"labels": []}, "labels is"),
     ],
 )
 def test_what_is_wrong_with_a_data_list_is_said_with_its_place(tmp_path, changes, says):
