@@ -307,7 +307,5 @@ def find_midline(region: Region, radius_mm: float) -> Chords | None:
             return None
         moved = points + np.where(steer, offset, 0.0)[:, None] * chords.normals
         weights = steer.astype(np.float64)
-        if round_index > 1 and float(np.abs(offset[steer]).max()) < 0.002 * radius_mm:
-            pass
         points, rests = moved, float(np.abs(offset[steer]).max()) < REST * radius_mm
     return chords
