@@ -28,7 +28,11 @@ def import_(  # noqa: PLR0913, PLR0917 - a command line's options are its interf
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the data set.")],
     format_: Annotated[
         str,
-        typer.Option("--format", metavar="|".join([AUTO, *BY_NAME]), help="What wrote them."),
+        typer.Option(
+            "--format",
+            metavar="NAME",
+            help=f"What wrote them: {', '.join(BY_NAME)}; {AUTO} finds out.",
+        ),
     ] = AUTO,
     mapping: Annotated[
         list[str] | None,

@@ -1,4 +1,4 @@
-"""Scans and drawings for tests of data sets: a bent band on speckle, as every tool would keep it."""
+"""Scans and drawings for tests of data sets: a band on speckle, as tools would keep it."""
 
 import json
 

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 
 import numpy as np
 import pytest
@@ -177,7 +176,7 @@ def test_a_folder_that_is_in_use_is_left_alone(tmp_path):
     taken(tmp_path / "in", tmp_path / "new")
     with pytest.raises(ImportFailedError, match="--append"):
         taken(tmp_path / "in", tmp_path / "new")
-    with pytest.raises(ImportFailedError, match="no dataset.json to append to"):
+    with pytest.raises(ImportFailedError, match=r"no dataset\.json to append to"):
         taken(tmp_path / "in", tmp_path / "other", append=True)
 
 
@@ -267,7 +266,7 @@ def test_an_import_that_breaks_off_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         import_dataset(tmp_path / "in", tmp_path / "out", Wishes(MAPPING), break_off)
     assert heard == [1, 2]
-    assert sorted(os.listdir(tmp_path)) == ["in"]
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
 def test_a_picture_of_several_frames_needs_one_that_is_named(tmp_path):

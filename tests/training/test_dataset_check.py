@@ -80,7 +80,7 @@ def saved_again(folder):
     ("spoil", "kind", "level", "file", "says"),
     [
         (lambda d: (d / "1.png").unlink(), "unreadable", "error", "1.png", "cannot be opened"),
-        (lambda d: (d / "1.png").write_bytes(b"x" * 200), "unreadable", "error", "1.png", "no DICOM"),
+        (lambda d: (d / "1.png").write_bytes(b"x" * 9), "unreadable", "error", "1.png", "no DICOM"),
         (lambda d: (d / "1-label.png").unlink(), "label", "error", "1.png", "no such file"),
         (lambda d: relabel(d, 1, lambda v: v.__setitem__((0, 0), 7)), "label", "error", "1.png",
          "has the values 7"),
@@ -113,6 +113,18 @@ def test_what_was_put_wrong_is_found_and_named(tmp_path, spoil, kind, level, fil
     assert says in finding.message
 
 
+def test_pictures_of_two_patients_that_are_alike_are_only_told(tmp_path):
+    folder = annotated(tmp_path / "a")
+    saved_again(folder)
+    (finding,) = [f for f in check([folder]).findings if f.kind == "alike"]
+    assert "said to be of another patient" in finding.message
+    edit(folder, 2, patient=None)
+    (finding,) = [f for f in check([folder]).findings if f.kind == "alike"]
+    assert "nobody says whose they are" in finding.message
+    edit(folder, 2, patient="p1")
+    assert "alike" not in {f.kind for f in check([folder]).findings}
+
+
 def test_two_readers_may_draw_on_one_picture(tmp_path):
     folder = annotated(tmp_path / "a")
     edit(folder, 1, annotator="r1")
@@ -128,8 +140,13 @@ def test_pictures_and_patients_in_two_parts_are_errors(tmp_path):
     assert "patient f is in" in finding.message
     assert set(done.folders) == {str(one), str(other)}
     assert done.all.items == 12
-    saved_again(one)
     shutil.copy(one / "2.png", other / "3.png")
+    assert ("same image", "error") in found(one, other)
+    saved_again(one)  # 1.png as 2.png
+    shutil.copy(one / "2.png", other / "3.png")
+    (one / "2.png").unlink()
+    assert ("alike", "warning") in found(one, other)
+    edit(other, 3, patient=None)
     assert ("same image", "error") in found(one, other)
 
 
@@ -144,9 +161,7 @@ def test_whoever_is_unknown_cannot_be_kept_apart(tmp_path):
 def test_identity_in_headers_is_told_by_tag_and_never_by_value(tmp_path):
     folder = annotated(tmp_path / "a")
     dicom(folder / "1.dcm", PatientBirthDate="19800101")
-    Image.fromarray(np.pad(np.ones((20, 60), np.uint8), 30)[:96, :128]).save(
-        folder / "1-label.png"
-    )
+    Image.fromarray(np.pad(np.ones((20, 60), np.uint8), 30)[:96, :128]).save(folder / "1-label.png")
     label = np.zeros((96, 128), np.uint8)
     label[30:50, 20:100] = 1
     Image.fromarray(label).save(folder / "1-label.png")

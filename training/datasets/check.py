@@ -11,7 +11,7 @@ import numpy as np
 from data.cases import DATALIST, Case, CasesError, read_cases, read_item
 from data.fields import items
 from training.datasets.look import HASH_SIDE, Finding, Level, Look, look_at
-from training.datasets.twins import pairs_between, twins
+from training.datasets.twins import pairs_between, strangers, twins
 
 # Bins of thickness in mm, from each to below the next.
 BINS_MM = (0.0, 4.0, 6.0, 8.0, 12.0)
@@ -151,31 +151,28 @@ def _alike(looks: Sequence[Look]) -> list[Finding]:
     found = []
     for i, j, bits in twins(looks):
         one, other = looks[i], looks[j]
-        near = "the very same picture as"
+        is_stranger = strangers(one, other)
         if bits >= 0:
-            near = f"nearly the same picture ({bits} of {HASH_SIDE**2} bits differ) as"
-        if one.folder != other.folder:
-            message = (
-                f"it is {near} {other.file}, in another part. Keep both in one, or take one out."
-            )
-            found.append(Finding(Level.ERROR, "same image", one.file, message))
+            near = f"it is nearly the same picture ({bits} of {HASH_SIDE**2} bits differ) as"
+        else:
+            near = "it is the very same picture as"
+        if one.folder != other.folder and (bits < 0 or not is_stranger):
+            words = f"{near} {other.file}, in another part. Keep both in one."
+            found.append(Finding(Level.ERROR, "same image", one.file, words))
         elif one.case.path == other.case.path and one.case.frame != other.case.frame:
-            continue  # frames that did not move
+            continue  # frames between which nothing moved
+        elif bits < 0 and one.case.annotator != other.case.annotator:
+            words = f"{near} {other.file}, drawn by another annotator."
+            found.append(Finding(Level.WARNING, "same image", one.file, words))
         elif bits < 0:
-            readers = one.case.annotator != other.case.annotator
-            message = f"it is {near} {other.file}" + (
-                f", drawn by {one.case.annotator} and {other.case.annotator}."
-                if readers
-                else ", so it counts twice. Take one out."
-            )
-            level = Level.WARNING if readers else Level.ERROR
-            found.append(Finding(level, "same image", one.file, message))
-        elif not (one.named and other.named and one.case.patient == other.case.patient):
-            message = (
-                f"it is {near} {other.file}, and nobody says that both are of one patient. "
-                "`dataset split` keeps them together."
-            )
-            found.append(Finding(Level.WARNING, "alike", one.file, message))
+            words = f"{near} {other.file}, so it counts twice. Take one out."
+            found.append(Finding(Level.ERROR, "same image", one.file, words))
+        elif is_stranger:
+            words = f"{near} {other.file}, which is said to be of another patient. Look at both."
+            found.append(Finding(Level.WARNING, "alike", one.file, words))
+        elif not (one.named and other.named):
+            words = f"{near} {other.file}; nobody says whose they are. A split keeps them together."
+            found.append(Finding(Level.WARNING, "alike", one.file, words))
     return found
 
 

@@ -35,9 +35,17 @@ def twins(looks: Sequence[Look]) -> Iterator[tuple[int, int, int]]:
                 yield i, j, int(differ[offset])
 
 
+def strangers(one: Look, other: Look) -> bool:
+    """Tell whether the data set says that two items are of different patients."""
+    return one.named and other.named and one.case.patient != other.case.patient
+
+
 def together(looks: Sequence[Look]) -> list[int]:
-    """Return a group number for each item: those of one patient, of one file, and those that show
-    the same picture, are in one group, because no split may part them."""
+    """Return a group number for each item, because no split may part a group.
+
+    Items of one patient, of one file and of the very same picture are together, and those that
+    show nearly the same one unless they are said to be of different patients.
+    """
     first: dict[tuple[str, str], int] = {}
     pairs = []
     for n, look in enumerate(looks):
@@ -45,7 +53,9 @@ def together(looks: Sequence[Look]) -> list[int]:
         if look.named:
             keys.append(("patient", look.case.patient))
         pairs += [(first.setdefault(key, n), n) for key in keys]
-    pairs += [(i, j) for i, j, _ in twins(looks)]
+    pairs += [
+        (i, j) for i, j, bits in twins(looks) if bits < 0 or not strangers(looks[i], looks[j])
+    ]
     ends = np.array(pairs, dtype=int).reshape(-1, 2).T
     graph = csr_matrix((np.ones(ends.shape[1]), (ends[0], ends[1])), (len(looks), len(looks)))
     _, groups = connected_components(graph, directed=False)

@@ -201,7 +201,7 @@ def written(folder, name, text):
         (lambda d: coco(d, [flat(BAND)], width=500), "says 96 x 500 pixels"),
         (lambda d: coco(d, [flat(BAND)], file_name="b.png"), "no picture 'b.png'.*--images"),
         (lambda d: coco(d, [flat(BAND)], id=8), "image 7, which is not listed"),
-        (lambda d: labelme(d, {"label": "Endo", "shape_type": "circle", "points": [[1, 1], [4, 4]]}),
+        (lambda d: labelme(d, {"label": "Endo", "shape_type": "circle", "points": [[1, 1]]}),
          "it is a circle, which is no outline"),
         (lambda d: labelme(d, {"label": "Endo", "points": [[1, 1], [4, 4]]}), "2 corners"),
         (lambda d: labelme(d, {"label": "Endo", "points": [[1, 1], [4, 4], [1, float("nan")]]}),

@@ -36,7 +36,7 @@ def save(image, path):
 
 
 def slicer(path, labels, *, origin=(7.0, -3.0, 0.0), spacing=SPACING, layered=False):
-    """A `.seg.nrrd` of labels (slices, rows, columns), cropped to what was drawn, as Slicer does."""
+    """A `.seg.nrrd` of labels (slices, rows, columns), cropped to what was drawn."""
     at = np.argwhere(labels)
     low, high = at.min(0), at.max(0) + 1
     part = labels[tuple(slice(a, b) for a, b in zip(low, high, strict=True))].transpose(2, 1, 0)
