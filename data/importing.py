@@ -9,7 +9,7 @@ import io
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,78 +18,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from data.cases import DATALIST
+from data.cases import DATALIST, read_item
 from data.fields import CasesError, items
 from data.importers.annotation import Annotation, Fault
 from data.importers.formats import Format, choose
 from data.importers.labels import counted, known_labels, label_image, problems, unknown_names
+from data.importers.outcome import LISTED, Imported, ImportFailedError, Wishes, told
 from data.importers.patients import Rule, RuleError, patient_rule, pseudonym
 from data.importers.pictures import Library, Picture, PictureError, walk
 
-__all__ = ["ImportFailedError", "Imported", "Wishes", "import_dataset"]
+__all__ = ["LISTED", "ImportFailedError", "Imported", "Wishes", "import_dataset", "told"]
 
-# Faults that a message lists before it only counts them.
-LISTED = 10
 MAPPING_COLUMNS = ("image", "label", "frame", "patient", "original", "original_patient")
-
-
-class ImportFailedError(Exception):
-    """Nothing was imported; the message says why, and what to do. `faults` are all there are."""
-
-    def __init__(self, message: str, faults: tuple[Fault, ...] = ()) -> None:
-        """Keep the faults beside the message."""
-        super().__init__(message)
-        self.faults = faults
-
-
-@dataclass(frozen=True)
-class Wishes:
-    """What the user wants of an import.
-
-    `mapping` {name: meaning}, `labels` what is told apart (None: what is mapped), `images` the
-    folder of the pictures (None: that of the annotations), `spacing_mm` for pictures that carry no
-    scale, `patient` the rule, `key` of the pseudonyms, `plain`: patients by their own names,
-    `empty`: pictures without annotation show nothing, `listing`: file for the table of originals.
-    """
-
-    mapping: Mapping[str, str]
-    format: str = "auto"
-    labels: tuple[str, ...] | None = None
-    images: Path | None = None
-    spacing_mm: tuple[float, float] | None = None
-    patient: str = "auto"
-    annotator: str | None = None
-    key: bytes | None = field(default=None, repr=False)
-    plain: bool = False
-    empty: bool = False
-    skip_faulty: bool = False
-    append: bool = False
-    listing: Path | None = None
-
-
-@dataclass(frozen=True)
-class Imported:
-    """What came of it.
-
-    `same`: annotations that were there already, picture and drawing, and were left out. `again`:
-    items of a picture that another annotator drew on, too. `without`: pictures with nothing drawn,
-    that were left out, or with `Wishes.empty` taken in. `unscaled`: items without any scale.
-    `identified`: DICOM items with a patient's id in them.
-    """
-
-    format: str
-    items: int
-    patients: int
-    unnamed: int
-    without: int
-    empty: int
-    again: int
-    same: tuple[str, ...]
-    unscaled: int
-    identified: int
-    names: dict[str, int]
-    unused: tuple[str, ...]
-    faults: tuple[Fault, ...]
 
 
 def import_dataset(
@@ -297,19 +237,16 @@ def _png(label: NDArray[np.uint8]) -> bytes:
     return buffer.getvalue()
 
 
-def told(faults: list[Fault]) -> str:
-    """Return faults in words: the first LISTED, then how many more."""
-    more = f"\nand {len(faults) - LISTED} more." if len(faults) > LISTED else ""
-    return "\n".join(map(str, faults[:LISTED])) + more
-
-
 def _before(out: Path, append: bool) -> list[dict[str, Any]]:
     """Return the items that are in `out` already. Raises ImportFailedError if it is in the way."""
     if (out / DATALIST).is_file():
         if not append:
             raise ImportFailedError(f"{out} holds a data set. Add to it: --append.")
         try:
-            return [item for _, item in items(out / DATALIST, "items")]
+            listed = items(out / DATALIST, "items")
+            for where, item in listed:
+                read_item(out, where, item)
+            return [item for _, item in listed]
         except CasesError as error:
             raise ImportFailedError(str(error)) from None
     if append:

@@ -32,7 +32,7 @@ class Layer:
 
 @dataclass(frozen=True, eq=False)
 class Annotation:
-    """One frame (from 1; None: the only one) of a picture with its layers, in order of drawing.
+    """One frame (from 1; None: the only one) of a picture with its layers, in any order.
 
     `where` names file and entry for messages. `patient`, `annotator` and `spacing_mm` (row, column)
     are what the annotation itself says, None where it does not. No layers: nothing was drawn.

@@ -65,7 +65,8 @@ def _file(library: Library, path: Path) -> Iterator[Annotation | Fault]:
 
 def _layer(entry: dict[str, Any], categories: dict[Any, str], picture: Picture) -> Layer:
     category = entry.get("category_id")
-    name = categories.get(category, f"category {category!r}")
+    known = isinstance(category, int | str) and category in categories
+    name = categories[category] if known else f"category {category!r}"
     drawn = entry.get("segmentation")
     if not drawn:
         return Layer(name, None, "it is only a box, without segmentation. Outline it.")

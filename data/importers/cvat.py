@@ -63,8 +63,7 @@ def _file(library: Library, path: Path) -> Iterator[Annotation | Fault]:
         if fault := size_fault(where, picture, *size, "its entry"):
             yield fault
             continue
-        # CVAT draws by z_order, and within that in the order of the file.
-        drawn = sorted((s for s in image if s.tag in SHAPES), key=_z)
+        drawn = [shape for shape in image if shape.tag in SHAPES]
         yield Annotation(where, picture, tuple(_layer(shape, picture) for shape in drawn))
 
 
@@ -113,7 +112,3 @@ def _whole(value: str | None) -> int:
         return int(value or "")
     except ValueError:
         return -1
-
-
-def _z(shape: ET.Element) -> int:
-    return max(_whole(shape.get("z_order")), 0)

@@ -90,6 +90,8 @@ def read_volume(path: Path) -> Volume:
         image = reader.Execute()
         values: NDArray[np.generic] = sitk.GetArrayFromImage(image)
         said = {key: str(image.GetMetaData(key)) for key in image.GetMetaDataKeys()}
+    except (TypeError, UnicodeError):
+        raise VolumeError("its header holds bytes that are no text: it is damaged.") from None
     except RuntimeError as error:
         raise VolumeError(f"it cannot be read: {str(error).strip().splitlines()[-1]}") from None
     grid = _grid(size, image.GetOrigin(), image.GetSpacing(), image.GetDirection())

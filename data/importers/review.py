@@ -56,6 +56,8 @@ def _annotation(library: Library, where: str, entry: dict[str, Any]) -> Annotati
     layers: list[Layer] = []
     for name, key in ((ENDOMETRIUM, "contours"), (FLUID, "fluid")):
         contours = entry.get(key) or []
+        if not isinstance(contours, list):
+            raise CasesError(f"{where}, {key} is no list of outlines of [row, column].")
         if contours:
             layers.append(outlined(name, [_points(c, f"{where}, {key}") for c in contours], size))
     scale = entry.get("spacing")

@@ -198,6 +198,17 @@ def test_more_is_added_and_what_is_there_already_is_told(tmp_path):
     assert len(items(tmp_path / "out")) == 3
 
 
+def test_a_broken_list_is_not_added_to(tmp_path):
+    labelme(tmp_path / "in", "a")
+    taken(tmp_path / "in", tmp_path / "out")
+    listed = tmp_path / "out/dataset.json"
+    listed.write_text(listed.read_text().replace('"frame": 1', '"frame": "x"'))
+    before = listed.read_text()
+    with pytest.raises(ImportFailedError, match="frame is 'x'"):
+        taken(tmp_path / "in", tmp_path / "out", append=True)
+    assert listed.read_text() == before
+
+
 def test_the_same_drawing_of_the_same_picture_counts_once(tmp_path):
     labelme(tmp_path / "in", "a")
     labelme(tmp_path / "in", "copy")

@@ -40,7 +40,7 @@ def segmentation(path, source, *, kind="BINARY", names=tuple(NAMES), pixels=None
         if kind == "LABELMAP":
             pixels = truth()[np.newaxis]
         elif kind == "FRACTIONAL":
-            pixels = pixels.astype(np.float32) * 0.8
+            pixels = pixels.astype(np.float32) * 0.5 + 0.3  # less than half is not in it
     found = seg.Segmentation(
         source_images=[dcmread(source)],
         pixel_array=pixels,

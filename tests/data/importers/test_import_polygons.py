@@ -182,6 +182,13 @@ LINE = '<polyline label="Endo" points="1,1;5,5;9,1"></polyline>'
 BOMB = '<!DOCTYPE x [<!ENTITY a "aaaa">]>'
 
 
+def replaced(folder, old, new):
+    path = folder / "instances.json"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    return folder
+
+
 def written(folder, name, text):
     (folder / name).write_text(text)
     return folder
@@ -201,6 +208,10 @@ def written(folder, name, text):
         (lambda d: coco(d, [flat(BAND)], width=500), "says 96 x 500 pixels"),
         (lambda d: coco(d, [flat(BAND)], file_name="b.png"), "no picture 'b.png'.*--images"),
         (lambda d: coco(d, [flat(BAND)], id=8), "image 7, which is not listed"),
+        (lambda d: replaced(coco(d, [flat(BAND)]), '"category_id": 3', '"category_id": []'),
+         r"'category \[\]': 1 times, not mapped"),
+        (lambda d: replaced(coco(d, [flat(BAND)]), '"annotations": [', '"annotations": [5, '),
+         "no COCO JSON, or a damaged one"),
         (lambda d: labelme(d, {"label": "Endo", "shape_type": "circle", "points": [[1, 1]]}),
          "it is a circle, which is no outline"),
         (lambda d: labelme(d, {"label": "Endo", "points": [[1, 1], [4, 4]]}), "2 corners"),
@@ -223,7 +234,8 @@ def written(folder, name, text):
         (lambda d: review(d, dicom(d / "a.dcm"), frame=2), "frame 2 is none of the 1 frames"),
         (lambda d: review(d, dicom(d / "a.dcm"), sha256="00"), "has changed since"),
         (lambda d: review(d, d / "gone.dcm"), "gone.dcm: The file cannot be opened"),
-        (lambda d: review(d, dicom(d / "a.dcm"), contours=[[1, 2]]), r"no list of outlines"),
+        (lambda d: review(d, dicom(d / "a.dcm"), contours=[[1, 2]]), "no list of outlines"),
+        (lambda d: review(d, dicom(d / "a.dcm"), fluid=7), "fluid is no list of outlines"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_told_with_its_place(tmp_path, made, says):

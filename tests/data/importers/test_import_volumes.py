@@ -186,6 +186,14 @@ def test_a_cropped_segmentation_at_another_spacing_is_no_guess_on_a_picture(tmp_
         taken(tmp_path / "in", tmp_path / "out", NAMES)
 
 
+def test_a_header_that_is_no_text_is_a_fault(tmp_path):
+    save(volume(speckle(*SHAPE)), tmp_path / "in/a.nrrd")
+    path = slicer(tmp_path / "in/a.seg.nrrd", truth()[np.newaxis])
+    path.write_bytes(path.read_bytes().replace(b"Segment0_Name", b"Segment0_\xff\xfe\xfa\xfb"))
+    with pytest.raises(ImportFailedError, match="bytes that are no text"):
+        taken(tmp_path / "in", tmp_path / "out", NAMES)
+
+
 @pytest.mark.parametrize("content", [b"", b"NRRD0005\n", b"NRRD0005\ntype: uint8\nsizes: 9e9\n\n"])
 def test_a_broken_volume_is_a_fault(tmp_path, content):
     save(volume(speckle(*SHAPE)), tmp_path / "in/a.nrrd")
@@ -208,7 +216,10 @@ def test_resampling_onto_itself_in_any_frame_changes_nothing(turned, spacing, or
     labels = np.random.default_rng(1).integers(0, 3, (3, 5, 7))
     grid = Grid(labels.shape, np.array(origin), steps)
     assert np.array_equal(grid.resample(labels, grid), labels)
-    # and the same place found from a grid that runs the other way along every axis
+    # from a grid that lists the axes in another order
+    around = Grid((5, 7, 3), np.array(origin), steps[[1, 2, 0]])
+    assert np.array_equal(around.resample(labels, grid), labels.transpose(1, 2, 0))
+    # and from one that runs the other way along every axis
     far = grid.points(np.array([[2, 4, 6]]))[0]
     back = Grid(labels.shape, far, -steps)
     assert np.array_equal(back.resample(labels, grid), labels[::-1, ::-1, ::-1])
