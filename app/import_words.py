@@ -8,7 +8,9 @@ from data.importing import LISTED, Imported, Wishes, told
 def in_words(done: Imported, wishes: Wishes) -> Iterator[str]:
     """Yield what a person should know of an import, a line each."""
     if done.faults:
-        yield f"{len(done.faults)} faults were left out:\n{told(list(done.faults))}"
+        one = len(done.faults) == 1
+        words = "one fault was" if one else f"{len(done.faults)} faults were"
+        yield f"{words} left out:\n{told(done.faults)}"
     if done.unused:
         yield f"no label is called {', '.join(map(repr, done.unused))}; --map names it for nothing."
     if done.without and not wishes.empty:

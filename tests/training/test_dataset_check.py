@@ -182,6 +182,12 @@ def test_phantoms_are_checked_as_well_and_their_truth_is_found(tmp_path):
     assert measured == pytest.approx(true, abs=0.35)
 
 
+def test_a_phantom_that_shows_nothing_counts_as_empty(tmp_path):
+    write_phantoms(tmp_path / "p", n=1, seed=4, empty=1.0)
+    done = check([tmp_path / "p"])
+    assert (done.all.empty, done.all.unmeasured) == (1, 0)
+
+
 def test_a_folder_without_a_table_is_no_data_set(tmp_path):
     with pytest.raises(CasesError, match=r"dataset\.json"):
         check([tmp_path])

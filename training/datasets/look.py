@@ -125,7 +125,7 @@ def look_at(folder: Path, case: Case, *, named: bool) -> Look:
     if luma is None:
         return Look(folder, case, named, tuple(notes.found))
     spacing = _told_scale(scale, notes)
-    empty = truth is not None and not truth.any()
+    empty = not case.visible or (truth is not None and not truth.any())
     if truth is not None and not empty:
         _drawn(truth, views, notes)
     elif empty:
