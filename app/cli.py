@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from app import agree, measuring, research
+from app import agree, comparing, measuring, research
 from app.base import FAILED, Model, end, usage, user_calibration
 
 app = typer.Typer(
@@ -207,6 +207,7 @@ def demo(
 
 
 app.add_typer(research.commands)
+app.add_typer(comparing.commands)
 app.add_typer(agree.commands)
 
 
