@@ -57,8 +57,15 @@ def agree(  # noqa: PLR0913, PLR0917 - a command line's options are its interfac
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="This one is a model, the others are readers; if left out, tables that name a "
-            "bundle are models.",
+            help="This one is a model, though its table names no bundle. May be given again.",
+        ),
+    ] = None,
+    reader: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="This one is a reader, though it does not come from --readings; else a table "
+            "without a bundle is a reference, such as the truth of phantoms.",
         ),
     ] = None,
     out: Annotated[
@@ -82,11 +89,12 @@ def agree(  # noqa: PLR0913, PLR0917 - a command line's options are its interfac
 
     from trial.agreement.analysis import analyse
     from trial.agreement.study import join
-    from trial.agreement.tables import ReadingsError
+    from trial.agreement.tables import Kind, ReadingsError
     from trial.agreement.write import write_agreement
 
     try:
-        study = join(_sources(tables or [], readings or []), key, model or ())
+        kinds = dict.fromkeys(model or (), Kind.MODEL) | dict.fromkeys(reader or (), Kind.READER)
+        study = join(_sources(tables or [], readings or []), key, kinds)
     except ReadingsError as error:
         raise usage(str(error)) from None
     _check(study)
@@ -176,7 +184,7 @@ def _print(found: "Agreement", study: "Study") -> None:
         ("reader", "measured", "refused", "unread", "not in table", "repeatability mm"),
         [
             (
-                r.name + (" (model)" if r.model else ""),
+                r.name + ("" if r.kind == "reader" else f" ({r.kind})"),
                 *map(str, (r.measured, r.refused, r.failed, r.absent)),
                 words.with_ends(r.repeatability.coefficient) if r.repeatability else "",
             )

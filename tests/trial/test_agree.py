@@ -77,8 +77,6 @@ def test_the_command_says_everything_and_leaves_its_tables(study, tmp_path):
     assert found["readers"][0]["repeatability"]["sd"]["value"] == pytest.approx(0.4, abs=0.1)
     assert found["interchange"]["net"]["verdict"] == "interchangeable"
     assert found["interchange"]["net"]["excess_mm"]["value"] > 0
-    tight = json.loads(run("--readings", people, f"net={model}", "--margin", 0.05, "--json").stdout)
-    assert tight["interchange"]["net"]["verdict"] != "interchangeable"
     with (tmp_path / "out/pairs.csv").open(newline="") as file:
         row = next(r for r in csv.DictReader(file) if (r["first"], r["second"]) == ("anna", "net"))
     assert float(row["limits_bias_high"]) == pair["limits"]["bias"]["high"]
@@ -131,6 +129,30 @@ def test_many_readers_and_few_cases_still_have_a_page(tmp_path):
     assert f"{28 - MOST_DRAWN} more pairs are in pairs.csv." in text
     assert "too few for limits of agreement" in text
     assert "nan" not in text.lower().replace("finance", "")
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_pair_without_a_common_case_is_a_row_and_a_truth_is_no_reader(tmp_path):
+    rows = [(f"{i}.dcm", r, f"{5 + i / 4}") for i in range(9) for r in ("anna", "berta")]
+    people = readings(tmp_path / "r.csv", *rows, columns="case,reader,thickness_mm")
+    tables = {}
+    for name, first in (("truth", 0), ("other", 50)):
+        rows = [(f"{i}.dcm", 5 + i / 4) for i in range(first, first + 9)]
+        path = readings(tmp_path / f"{name}.csv", *rows, columns="file,thickness_mm")
+        tables[name] = f"{name}={path}"
+    done = run("--readings", people, *tables.values(), "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.stderr
+    assert "Another --key may join them." in done.stdout
+    found = json.loads((tmp_path / "out/agree.json").read_text())
+    assert [r["kind"] for r in found["readers"]] == ["reader", "reader", "reference", "reference"]
+    assert [p["n"] for p in found["pairs"]] == [9, 9, 0, 9, 0, 0]
+    assert found["interchange"] == {}
+    told = json.loads(
+        run("--readings", people, tables["truth"], "--model", "truth", "--json").stdout
+    )
+    assert told["interchange"]["truth"]["n"] == 9
+    told = run("--readings", people, *tables.values(), "--reader", "truth", "--json").stdout
+    assert [g["name"] for g in json.loads(told)["iccs"]] == ["the readers", "all"]
 
 
 def test_wrong_usage_is_said(study, tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from inference.records import CLIP_COLUMNS
 from inference.tables import write_csv, write_parquet
 from trial.agreement.study import State, join
-from trial.agreement.tables import ReadingsError, read_measurements, read_readings
+from trial.agreement.tables import Kind, ReadingsError, read_measurements, read_readings
 
 SHA = {name: f"{i:x}" * 64 for i, name in enumerate("abcdef", 10)}
 
@@ -67,7 +67,7 @@ def test_readings_and_measurements_join_and_what_does_not_is_kept(tmp_path, suff
     assert study.key == "file"
     assert [c.removeprefix("scans/")[0:2] for c in study.cases] == ["a.", "b.", "br", "c.", "d."]
     anna, net = by_name(study)["anna"], by_name(study)["net"]
-    assert (anna.model, net.model) == (False, True)
+    assert (anna.kind, net.kind) == (Kind.READER, Kind.MODEL)
     measured, refused, failed, absent = State
     assert anna.states == (measured, measured, absent, refused, measured)
     assert net.states == (measured, refused, failed, measured, absent)
@@ -98,6 +98,23 @@ def test_the_key_is_the_one_under_which_the_cases_are_found(tmp_path, name, key)
     assert len(both) == 3
 
 
+def test_tables_with_other_folders_in_their_paths_join_by_name_if_that_is_certain(tmp_path):
+    people = read_readings(people_table(tmp_path / "r.csv", lambda case: f"{case}.dcm"))
+    rows = [(f"{case}.dcm", "5") for case in "abc"]
+    truth = readings(tmp_path / "t.csv", *rows, columns="file,thickness_mm")
+    model = read_measurements("net", model_table(tmp_path / "m.csv"))
+    study = join([people, read_measurements("truth", truth), model])
+    # By file the truth would join as well, but not the model.
+    assert study.key == "name"
+    assert [r.states.count(State.ABSENT) for r in study.readers] == [1, 2, 1]
+    again = [
+        ("x/a.dcm", SHA["a"], "measured", 5.0, None),
+        ("y/a.dcm", SHA["b"], "measured", 6, None),
+    ]
+    twice = read_measurements("two", measurements(tmp_path / "n.csv", *again))
+    assert join([people, read_measurements("truth", truth), twice]).key == "file"
+
+
 def test_two_models_join_by_content_and_by_name_if_told(tmp_path):
     one = read_measurements("one", model_table(tmp_path / "m.csv"))
     moved = measurements(
@@ -115,17 +132,18 @@ def test_two_models_join_by_content_and_by_name_if_told(tmp_path):
     assert [reader.firsts[at] for reader in told.readers] == [8.0, 9.0]
 
 
-def test_a_table_of_truths_is_a_reader_and_models_can_be_named(tmp_path):
+def test_a_table_of_truths_is_a_reference_and_kinds_can_be_told(tmp_path):
     truth = tmp_path / "truth.csv"
     readings(truth, ("scans/a.dcm", "5.1"), ("scans/c.dcm", ""), columns="file,thickness_mm")
     sources = [
         read_measurements("truth", truth),
         read_measurements("net", model_table(tmp_path / "m.csv")),
     ]
-    assert [r.model for r in join(sources).readers] == [False, True]
-    assert [r.model for r in join(sources, models=["truth"]).readers] == [True, False]
+    assert [r.kind for r in join(sources).readers] == [Kind.REFERENCE, Kind.MODEL]
+    told = join(sources, kinds={"truth": Kind.READER})
+    assert [r.kind for r in told.readers] == [Kind.READER, Kind.MODEL]
     with pytest.raises(ReadingsError, match="no reader nobody; there are truth, net"):
-        join(sources, models=["nobody"])
+        join(sources, kinds={"nobody": Kind.MODEL})
 
 
 def test_copies_of_a_clip_are_counted_once_and_contradictions_are_errors(tmp_path):

@@ -1,7 +1,7 @@
 """Everything that is said about a study: every reader, every pair, models beside readers."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
@@ -15,6 +15,7 @@ from trial.agreement.interchange import Interchange, interchangeability
 from trial.agreement.limits import Limits, limits_of_agreement
 from trial.agreement.repeatability import Repeatability, repeatability
 from trial.agreement.study import Reader, State, Study, joined
+from trial.agreement.tables import Kind
 from trial.agreement.thin import Confusion, confusion
 from trial.agreement.trend import Trend, trend_of
 
@@ -29,7 +30,7 @@ class ReaderSummary:
     """
 
     name: str
-    model: bool
+    kind: Kind
     measured: int
     refused: int
     failed: int
@@ -75,7 +76,7 @@ class Agreement:
     """What is said about a study. Lengths in mm.
 
     `clustered`: some patients have several cases, so that intervals go by patient. `interchange`
-    compares every model with all readers that are none.
+    compares every model with all readers.
     """
 
     cases: int
@@ -109,8 +110,8 @@ def analyse(
     reading of each reader, because one reading is what practice has.
     """
     alone = joined(study)
-    models = [reader for reader in study.readers if reader.model]
-    people = [reader for reader in study.readers if not reader.model]
+    models = [reader for reader in study.readers if reader.kind is Kind.MODEL]
+    people = [reader for reader in study.readers if reader.kind is Kind.READER]
     return Agreement(
         cases=len(study.cases),
         patients=study.patients,
@@ -125,8 +126,7 @@ def analyse(
         ),
         iccs=tuple(
             GroupIcc(name, tuple(r.name for r in readers), _icc(readers, study))
-            for name, readers in (("all", study.readers), ("readers without models", people))
-            if len(readers) > 2 or (len(readers) == 2 and name != "all" and models)
+            for name, readers in _several(people, models, study.readers)
         ),
         interchange={
             model.name: interchangeability(
@@ -154,12 +154,27 @@ def verdict(found: Interchange, margin_mm: float) -> str:
     return "not interchangeable" if low > margin_mm else "not shown"
 
 
+def _several(
+    people: Sequence[Reader], models: Sequence[Reader], everybody: Sequence[Reader]
+) -> Iterator[tuple[str, Sequence[Reader]]]:
+    """Yield groups of three or more readers, each but once; pairs have their own correlation."""
+    seen = {2}
+    for name, readers in (
+        ("the readers", people),
+        ("readers and models", [*people, *models]),
+        ("all", everybody),
+    ):
+        if len(readers) > 2 and len(readers) not in seen:
+            seen.add(len(readers))
+            yield name, readers
+
+
 def _summary(reader: Reader, study: Study, alone: int) -> ReaderSummary:
     count = Counter(reader.states)
     at = [i for i, each in enumerate(reader.readings) if len(each)]
     return ReaderSummary(
         name=reader.name,
-        model=reader.model,
+        kind=reader.kind,
         measured=count[State.MEASURED],
         refused=count[State.REFUSED],
         failed=count[State.FAILED],

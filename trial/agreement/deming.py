@@ -36,11 +36,13 @@ def deming(first: Sequence[Array], second: Sequence[Array], groups: Groups) -> D
     the replicates where both readers have some. Intervals by jackknife, leaving out a patient at a
     time, with Student's t of two degrees of freedom fewer than patients.
     """
+    names = np.unique(groups)
+    if len(names) < FEWEST_PATIENTS:
+        return None
     x, y = (np.array([each.mean() for each in side]) for side in (first, second))
     ratio, known = _error_ratio(first, second)
-    names = np.unique(groups)
     line = fit(x, y, ratio)
-    if line is None or len(names) < FEWEST_PATIENTS:
+    if line is None:
         return None
     left = [fit(x[groups != name], y[groups != name], ratio) for name in names]
     if any(each is None for each in left):

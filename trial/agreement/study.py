@@ -2,14 +2,14 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
 
 from trial.agreement.estimate import Array, Groups
-from trial.agreement.tables import KEYS, SHORTEST_HASH, ReadingsError, Row, Source
+from trial.agreement.tables import KEYS, SHORTEST_HASH, Kind, ReadingsError, Row, Source
 
 
 class State(StrEnum):
@@ -24,14 +24,14 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Reader:
-    """A person or a model. `readings` and `states` are in the order of the study's cases;
-    `readings` holds float64 arrays (m,) in mm, empty where none was given. `copies` counts rows
+    """A person, a model or a reference. `readings` and `states` are in the order of the study's
+    cases; `readings` holds float64 arrays (m,) in mm, empty where none was given. `copies` counts rows
     that say again what another says of the same case, `withheld` replicates without a number of
     cases with one.
     """
 
     name: str
-    model: bool
+    kind: Kind
     readings: tuple[Array, ...]
     states: tuple[State, ...]
     copies: int = 0
@@ -64,49 +64,70 @@ class Study:
         return len(np.unique(self.groups))
 
 
-def join(sources: Sequence[Source], key: str | None = None, models: Iterable[str] = ()) -> Study:
+def join(
+    sources: Sequence[Source], key: str | None = None, kinds: Mapping[str, Kind] | None = None
+) -> Study:
     """Join the rows of sources by case.
 
-    `key` is one of KEYS. Without it that of them under which most cases named in `case` are found
-    in the other tables; without such cases sha256 if every table has it, else file. `models` names
-    the readers that are models; without any, those from tables that tell a bundle. Raises
-    ReadingsError for names that clash, readings that contradict, and cases without the key.
+    `key` is one of KEYS; without it that under which most cases are found in several sources, the
+    first of equals. `kinds` says of readers by name what they are, where their tables do not.
+    Raises ReadingsError for names that clash, readings that contradict, and cases without the key.
     """
     chosen = key or _choose(sources)
     full = _full_hashes(sources) if chosen == "sha256" else {}
     named: dict[str, dict[str, list[Row]]] = {}
-    is_model: dict[str, bool] = {}
+    known: dict[str, Kind] = {}
     for source in sources:
         for name in dict.fromkeys(row.reader for row in source.rows):
             if name in named:
                 raise ReadingsError(f"{name!r} is the name of two readers; give each its own.")
-            named[name], is_model[name] = {}, source.model
+            named[name], known[name] = {}, source.kind
         for row in source.rows:
             named[row.reader].setdefault(_case(row, chosen, full), []).append(row)
-    if wrong := [name for name in models if name not in named]:
+    if wrong := [name for name in kinds or () if name not in named]:
         raise ReadingsError(
             f"there is no reader {', '.join(wrong)}; there are {', '.join(named) or 'none'}."
         )
-    if marked := set(models):
-        is_model = {name: name in marked for name in named}
+    known |= kinds or {}
     cases = tuple(sorted({case for rows in named.values() for case in rows}))
-    readers = tuple(_reader(name, is_model[name], rows, cases) for name, rows in named.items())
+    readers = tuple(_reader(name, known[name], rows, cases) for name, rows in named.items())
     groups, unknown = _patients(sources, cases, chosen, full)
     return Study(cases, groups, unknown, chosen, readers)
 
 
 def _choose(sources: Sequence[Source]) -> str:
-    """Return the key to join by."""
+    """Return the key to join by.
+
+    A key that some row lacks is none, unless the row has a `case`, which may be meant by any, or
+    its file could not be read. `name` is none where two files of a source share one.
+    """
     rows = [row for source in sources for row in source.rows]
-    bare = {row.keys["case"] for row in rows if not set(KEYS) & set(row.keys)}
-    there = {k: {row.keys[k] for row in rows if k in row.keys} for k in KEYS}
-    if bare and any(there.values()):
-        full = _full_hashes(sources)
-        hits = {k: sum(full.get(case, case) in there[k] for case in bare) for k in KEYS}
-        return max(KEYS, key=lambda k: hits[k]) if any(hits.values()) else "file"
-    if bare:
+    if not any(set(KEYS) & set(row.keys) for row in rows):
         return "case"
-    return "sha256" if all("sha256" in row.keys or row.failed for row in rows) else "file"
+    full = _full_hashes(sources)
+    found = {}
+    for key in KEYS:
+        sets = [_cases_by(source, key, full) for source in sources]
+        every = set[str]().union(*(each for each in sets if each is not None))
+        if None not in sets:
+            found[key] = sum(map(len, filter(None, sets))) - len(every)
+    return max(found, key=lambda k: found[k], default="file")
+
+
+def _cases_by(source: Source, key: str, full: Mapping[str, str]) -> set[str] | None:
+    """Return what a source's cases are called by a key, None if that is no key for it."""
+    files: dict[str, str] = {}
+    for row in source.rows:
+        name = row.keys.get(key) or row.keys.get("case")
+        if name is None:
+            if row.failed:
+                continue
+            return None
+        file = row.keys.get("file", name)
+        if key == "name" and files.get(name, file) != file:
+            return None
+        files[name] = file
+    return {full.get(name, name) if key == "sha256" else name for name in files}
 
 
 def _full_hashes(sources: Sequence[Source]) -> dict[str, str]:
@@ -137,7 +158,7 @@ def _case(row: Row, key: str, full: dict[str, str]) -> str:
     return full.get(name, name)
 
 
-def _reader(name: str, model: bool, rows: dict[str, list[Row]], cases: Sequence[str]) -> Reader:
+def _reader(name: str, kind: Kind, rows: dict[str, list[Row]], cases: Sequence[str]) -> Reader:
     readings, states, copies, withheld = list[Array](), list[State](), 0, 0
     for case in cases:
         own = rows.get(case, [])
@@ -151,7 +172,7 @@ def _reader(name: str, model: bool, rows: dict[str, list[Row]], cases: Sequence[
             withheld += len(known) - len(readings[-1])
         else:
             states.append(State.FAILED if all(r.failed for r in own) else State.REFUSED)
-    return Reader(name, model, tuple(readings), tuple(states), copies, withheld)
+    return Reader(name, kind, tuple(readings), tuple(states), copies, withheld)
 
 
 def _distinct(rows: list[Row]) -> tuple[list[Row], int]:

@@ -5,6 +5,7 @@ import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,6 +17,15 @@ THICKEST_MM = 100.0
 # A case that is named by the beginning of a hash, as overlays are.
 SHORTEST_HASH = 12
 MAGIC = b"PAR1"
+
+
+class Kind(StrEnum):
+    """What a reader is, which decides what it is compared with."""
+
+    READER = "reader"
+    MODEL = "model"
+    REFERENCE = "reference"
+    """Neither, such as the truth of phantoms; it takes part in pairs alone."""
 
 
 class ReadingsError(Exception):
@@ -43,7 +53,7 @@ class Source:
 
     path: Path
     rows: tuple[Row, ...]
-    model: bool
+    kind: Kind
 
 
 def read_readings(path: Path) -> Source:
@@ -70,13 +80,14 @@ def read_readings(path: Path) -> Source:
                 _text(line, "patient"),
             )
         )
-    return Source(path, tuple(rows), model=False)
+    return Source(path, tuple(rows), Kind.READER)
 
 
 def read_measurements(name: str, path: Path) -> Source:
     """Read a table of `endometer measure`, or any with `thickness_mm` and `file` or `sha256`.
 
-    `name` is what its reader is called. It counts as a model's if it says which bundle measured.
+    `name` is what its reader is called: a model if the table says which bundle measured, else a
+    reference.
     CSV in UTF-8, or Parquet by its suffix. Raises ReadingsError.
     """
     columns, lines = _read(path)
@@ -103,7 +114,7 @@ def read_measurements(name: str, path: Path) -> Source:
                 _text(line, "status") == Status.FAILED,
             )
         )
-    return Source(path, tuple(rows), model="bundle" in columns)
+    return Source(path, tuple(rows), Kind.MODEL if "bundle" in columns else Kind.REFERENCE)
 
 
 def _require(path: Path, columns: tuple[str, ...], wanted: tuple[str, ...]) -> None:

@@ -81,21 +81,19 @@ def pair_words(pair: Pair, threshold_mm: float) -> list[str]:
             f"{threshold_mm:g} mm."
         )
     missing = [
-        f"{n} {words}"
+        f"{n} measured by {words}"
         for n, words in (
-            (pair.first_only, f"by {pair.first} alone"),
-            (pair.second_only, f"by {pair.second} alone"),
-            (pair.neither, "by neither"),
+            (pair.first_only, f"{pair.first} alone"),
+            (pair.second_only, f"{pair.second} alone"),
+            (pair.neither, "neither"),
         )
         if n
     ]
     if missing:
-        said.append(
-            f"Beside the {pair.n} cases here, of those in both tables {', '.join(missing)} were "
-            "measured; nothing above counts them."
-        )
+        said.append(f"Left out though in both tables: {', '.join(missing)}.")
     if pair.unjoined:
-        said.append(f"{pair.unjoined} cases are in one of the two tables only.")
+        hint = "" if pair.n else " Another --key may join them."
+        said.append(f"{pair.unjoined} cases are in one of the two tables only.{hint}")
     return said
 
 
@@ -139,10 +137,10 @@ def _trend_words(pair: Pair) -> str:
     told = []
     if trend and _excludes_zero(trend.bias):
         way = "grows" if trend.bias.value > 0 else "falls"
-        told.append(f"the difference {way} with thickness ({with_ends(trend.bias)} mm per mm)")
+        told.append(f"the difference {way} with thickness ({with_ends(trend.bias, 3)} mm per mm)")
     if trend and _excludes_zero(trend.spread):
         way = "grows" if trend.spread.value > 0 else "falls"
-        told.append(f"its spread {way} with thickness ({with_ends(trend.spread)} mm per mm)")
+        told.append(f"its spread {way} with thickness ({with_ends(trend.spread, 3)} mm per mm)")
     if not told:
         return "That difference or spread change with thickness is not shown."
     return f"Mind that {' and '.join(told)}: one pair of limits does not fit all thicknesses."
