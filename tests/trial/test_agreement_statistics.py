@@ -162,6 +162,11 @@ def test_what_is_thin_is_below_the_threshold():
     assert table_of(first < 6, second < 6).sum() == 4
     assert confusion(first[:0], second[:0], 6.0, np.arange(0)) is None
     assert confusion(first + 9, second + 9, 6.0, np.arange(4)).kappa is None
+    # Nobody is certain for never having been seen to disagree.
+    for groups, n in ((np.arange(4), 4), (np.array([0, 0, 0, 1]), 2)):
+        same = confusion(first, first, 6.0, groups)
+        assert (same.kappa.value, same.kappa.low) == (1, None)
+        assert same.agreement == share(n, n) and same.agreement.low < 0.6
 
 
 def readers_and_model(rng, n, model_sd, bias=0.0):

@@ -25,9 +25,9 @@ class State(StrEnum):
 @dataclass(frozen=True)
 class Reader:
     """A person, a model or a reference. `readings` and `states` are in the order of the study's
-    cases; `readings` holds float64 arrays (m,) in mm, empty where none was given. `copies` counts rows
-    that say again what another says of the same case, `withheld` replicates without a number of
-    cases with one.
+    cases; `readings` holds float64 arrays (m,) in mm, empty where none was given. `copies` counts
+    rows that say again what another says of the same case, `withheld` replicates without a number
+    of cases with one.
     """
 
     name: str

@@ -30,7 +30,8 @@ def confusion(first: Array, second: Array, threshold_mm: float, groups: Groups) 
 
     Kappa is Cohen's (Educ Psychol Meas 20, 1960, 37); its interval has the standard error of
     Fleiss, Cohen and Everitt, Psychol Bull 72, 1969, 323, that of the share is Wilson's. Where a
-    patient of `groups` (n,) has several cases both are by bootstrap.
+    patient of `groups` (n,) has several cases both are by bootstrap. Where all cases agree neither
+    tells anything: kappa has no interval then, and the share that of as many cases as patients.
     """
     n = len(first)
     if not n:
@@ -39,7 +40,11 @@ def confusion(first: Array, second: Array, threshold_mm: float, groups: Groups) 
     table = table_of(one, other)
     value = kappa(table)
     agreed = int(table.trace())
-    if are_clustered(groups):
+    kappa_ends: tuple[float, float] | tuple[None, None]
+    if agreed == n:
+        patients = len(np.unique(groups))
+        agreement, kappa_ends = share(patients, patients), (None, None)
+    elif are_clustered(groups):
 
         def statistic(at: NDArray[np.intp]) -> tuple[float, float]:
             drawn = table_of(one[at], other[at])
