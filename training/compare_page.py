@@ -182,21 +182,23 @@ def cells(endpoint: Endpoint) -> tuple[str, ...]:
     ends = ""
     if found.low is not None and found.high is not None:
         ends = f"{_signed(found.low, unit)} to {_signed(found.high, unit)}"
-    size = number if endpoint.key != "bias_mm" else _signed
+    a, b = (number(value, unit) for value in (endpoint.a, endpoint.b))
+    if endpoint.key == "bias_mm":
+        a, b = (_signed(value, unit, 2) for value in (endpoint.a, endpoint.b))
     return (
         endpoint.name,
         str(endpoint.n),
-        size(endpoint.a, unit) + after,
-        size(endpoint.b, unit) + after,
+        a + after,
+        b + after,
         _signed(found.value, unit) + after,
         ends,
         endpoint.verdict,
     )
 
 
-def _signed(value: float, unit: str) -> str:
+def _signed(value: float, unit: str, digits: int = 3) -> str:
     # An interval that ends just beside 0 must not look as if it held it.
-    text = f"{value:.3f}".replace("-", "−") if unit in ("1", "mm") else number(value, unit)
+    text = f"{value:.{digits}f}".replace("-", "−") if unit in ("1", "mm") else number(value, unit)
     bare = text.lstrip("−")
     if not float(bare):
         return bare

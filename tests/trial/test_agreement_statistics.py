@@ -7,7 +7,7 @@ import pytest
 from published import DEMING, JUDGES, PEFR
 
 from trial.agreement.deming import deming, fit
-from trial.agreement.estimate import bootstrap, share
+from trial.agreement.estimate import bootstrap, jackknife, share
 from trial.agreement.icc import icc
 from trial.agreement.interchange import interchangeability
 from trial.agreement.thin import confusion, kappa, kappa_error, table_of
@@ -64,6 +64,19 @@ def test_intervals_of_icc_hold_about_95_of_100():
         found = icc(ratings, np.arange(20)).agreement
         held.append(found.low <= truth <= found.high)
     assert 0.92 <= np.mean(held) <= 0.99
+
+
+def test_intervals_of_icc_by_patient_hold_with_few_patients():
+    """Readers differ on whole patients; a percentile bootstrap holds 85 of 100 here."""
+    rng = np.random.default_rng(1)
+    groups = np.repeat(np.arange(12), 3)
+    held = []
+    for _ in range(300):
+        true = rng.normal(0, 2, 12)[groups] + rng.normal(0, 1, 36)
+        ratings = true[:, None] + rng.normal(0, 0.5, (12, 2))[groups] + rng.normal(0, 0.5, (36, 2))
+        found = icc(ratings, groups)
+        held.append([e.low <= 5 / 5.5 <= e.high for e in (found.agreement, found.consistency)])
+    assert (np.mean(held, 0) >= 0.9).all()
 
 
 def test_cases_of_one_patient_widen_the_interval_of_icc():
@@ -215,7 +228,7 @@ def test_interchangeability_needs_two_readers_of_a_case():
     assert interchangeability([], model, 6.0, np.arange(2)) is None
 
 
-def test_few_patients_have_no_bootstrap_interval_and_the_seed_is_fixed():
+def test_few_patients_have_no_interval_and_the_seed_is_fixed():
     values = np.arange(21.0)
 
     def mean(at):
@@ -224,3 +237,8 @@ def test_few_patients_have_no_bootstrap_interval_and_the_seed_is_fixed():
     assert bootstrap(np.arange(21) // 3, mean) == [(None, None)]
     assert bootstrap(np.arange(21), mean) == bootstrap(np.arange(21), mean)
     assert bootstrap(np.arange(21), lambda at: (math.nan,)) == [(None, None)]
+    assert jackknife(np.arange(21) // 3, mean, 6) == [(None, None)]
+    assert jackknife(np.arange(21), lambda at: (math.nan,), 20) == [(None, None)]
+    # Of a mean it is the interval that everybody knows.
+    half = 2.0859634 * values.std(ddof=1) / math.sqrt(21)
+    assert jackknife(np.arange(21), mean, 20)[0] == pytest.approx((10 - half, 10 + half))

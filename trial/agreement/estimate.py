@@ -70,6 +70,30 @@ def bootstrap(
     return found
 
 
+def jackknife(
+    groups: Groups, statistic: Callable[[NDArray[np.intp]], Sequence[float]], df: int
+) -> list[tuple[float, float] | tuple[None, None]]:
+    """Return an interval for each number of a statistic of case indices (n,), leaving out a group
+    at a time: Student's t with `df` degrees of freedom on the error of the pseudovalues (Tukey, Ann
+    Math Stat 29, 1958, 614).
+
+    It holds with few groups, where a percentile bootstrap is too narrow, for statistics that are
+    about normal; transform those that are not. (None, None) where a number is not finite, or there
+    are fewer than FEWEST groups.
+    """
+    every = np.arange(len(groups))
+    names = np.unique(groups)
+    k, whole = len(names), np.array(statistic(every), float)
+    if k < FEWEST:
+        return [(None, None)] * len(whole)
+    left = np.array([statistic(every[groups != name]) for name in names], float)
+    half = t_quantile(df) * (k * whole - (k - 1) * left).std(0, ddof=1) / math.sqrt(k)
+    return [
+        (float(value - wide), float(value + wide)) if math.isfinite(wide) else (None, None)
+        for value, wide in zip(whole, half, strict=True)
+    ]
+
+
 def share(count: int, n: int) -> Estimate:
     """Return a share with Wilson's score interval (J Am Stat Assoc 22, 1927, 209), n > 0."""
     p = count / n

@@ -11,8 +11,8 @@ from trial.agreement.estimate import (
     Estimate,
     Groups,
     are_clustered,
-    bootstrap,
     f_quantile,
+    jackknife,
 )
 
 # Fewer cases than this have no correlation.
@@ -38,7 +38,9 @@ def icc(ratings: Array, groups: Groups) -> Icc | None:
 
     ICC(2,1) and ICC(3,1) of Shrout and Fleiss, Psychol Bull 86, 1979, 420, which McGraw and Wong,
     Psychol Methods 1, 1996, 30 call ICC(A,1) and ICC(C,1). Intervals of independent cases from F
-    (McGraw and Wong, table 7), otherwise by bootstrap over the patients in `groups` (n,).
+    (McGraw and Wong, table 7), otherwise by jackknife over the patients in `groups` (n,), after
+    Fisher's transformation of an intraclass correlation (Statistical Methods for Research Workers,
+    1925, chapter 7) that makes it about normal.
     """
     n, k = ratings.shape
     if n < FEWEST_CASES or k < 2:
@@ -49,16 +51,31 @@ def icc(ratings: Array, groups: Groups) -> Icc | None:
     if are_clustered(groups):
 
         def statistic(at: NDArray[np.intp]) -> tuple[float, float]:
-            return _values(ratings[at])
+            one, other = _values(ratings[at])
+            return _fisher(one, k), _fisher(other, k)
 
-        ends = bootstrap(groups, statistic)
-        return Icc(n, k, Estimate(both[0], *ends[0]), Estimate(both[1], *ends[1]))
+        ends = jackknife(groups, statistic, len(np.unique(groups)) - 1)
+        return Icc(n, k, _back(both[0], ends[0], k), _back(both[1], ends[1], k))
     return Icc(
         n,
         k,
         Estimate(both[0], *_agreement_ends(ratings, both[0])),
         Estimate(both[1], *_consistency_ends(ratings)),
     )
+
+
+def _fisher(value: float, k: int) -> float:
+    """Return Fisher's transformation of an intraclass correlation of k readers."""
+    if not math.isfinite(value) or value >= 1:
+        return math.nan
+    return 0.5 * math.log((1 + (k - 1) * value) / (1 - value))
+
+
+def _back(value: float, ends: tuple[float, float] | tuple[None, None], k: int) -> Estimate:
+    if ends[0] is None or ends[1] is None:
+        return Estimate(value)
+    low, high = ((math.exp(2 * z) - 1) / (math.exp(2 * z) + k - 1) for z in ends)
+    return Estimate(value, low, high)
 
 
 def mean_squares(ratings: Array) -> tuple[float, float, float]:

@@ -13,8 +13,8 @@ from trial.agreement.estimate import (
     Groups,
     Z,
     are_clustered,
-    bootstrap,
     chi2_quantiles,
+    jackknife,
 )
 
 
@@ -36,7 +36,8 @@ def repeatability(readings: Sequence[Array], groups: Groups) -> Repeatability | 
 
     The within-subject standard deviation from a one-way analysis of variance, and sqrt(2) * 1.96
     times it (Bland and Altman, Stat Methods Med Res 8, 1999, 135, section 4.1). Its interval is
-    that of chi-squared, or by bootstrap where a patient of `groups` (n,) has several cases.
+    that of chi-squared, or by jackknife of its logarithm over patients where one of `groups` (n,)
+    has several cases.
     """
     at = np.array([i for i, each in enumerate(readings) if len(each) > 1], int)
     if not len(at):
@@ -49,12 +50,15 @@ def repeatability(readings: Sequence[Array], groups: Groups) -> Repeatability | 
         counts = np.array([len(each) - 1 for each in repeated])
 
         def statistic(sample: NDArray[np.intp]) -> tuple[float]:
-            return (math.sqrt(squares[sample].sum() / counts[sample].sum()),)
+            mean = float(squares[sample].sum() / counts[sample].sum())
+            return (0.5 * math.log(mean) if mean > 0 else math.nan,)
 
-        ((low, high),) = bootstrap(groups[at], statistic)
+        ((least, most),) = jackknife(groups[at], statistic, len(np.unique(groups[at])) - 1)
+        low = None if least is None else math.exp(least)
+        high = None if most is None else math.exp(most)
     else:
-        least, most = chi2_quantiles(df)
-        low, high = sd * math.sqrt(df / most), sd * math.sqrt(df / least)
+        few, many = chi2_quantiles(df)
+        low, high = sd * math.sqrt(df / many), sd * math.sqrt(df / few)
     scaled = (None, None) if low is None or high is None else (scale * low, scale * high)
     return Repeatability(
         len(at),

@@ -11,7 +11,7 @@ from trial.agreement.estimate import (
     Estimate,
     Groups,
     are_clustered,
-    bootstrap,
+    jackknife,
     t_quantile,
 )
 
@@ -40,7 +40,7 @@ def trend_of(first: Array, second: Array, groups: Groups) -> Trend | None:
     than the other a slope comes from that alone; Deming's regression has no such slope. `groups`
     (n,) is the patient of each case: independent cases have intervals of Student's t with standard
     errors that hold where the spread is not constant (HC3: MacKinnon and White, J Econometrics 29,
-    1985, 305), others by bootstrap over patients.
+    1985, 305), others by jackknife over patients.
     """
     n, means, gaps = len(first), (first + second) / 2, first - second
     if n < FEWEST_CASES or np.ptp(means) == 0:
@@ -56,7 +56,7 @@ def trend_of(first: Array, second: Array, groups: Groups) -> Trend | None:
             each, _, left = _line(means[at], gaps[at])
             return each, scale * _line(means[at], np.abs(left))[0]
 
-        ends = bootstrap(groups, statistic)
+        ends = jackknife(groups, statistic, len(np.unique(groups)) - 1)
         return Trend(Estimate(slope, *ends[0]), intercept, Estimate(scale * rise, *ends[1]))
     t = t_quantile(n - 2)
     half = t * _error(means, residuals)

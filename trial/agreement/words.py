@@ -56,8 +56,9 @@ def intervals(found: Agreement) -> str:
         return f"Every patient has one case, so cases count as independent.{some}"
     return (
         "Some patients have several cases: intervals go by patient (limits by variance components, "
-        "Deming's line by leaving out patients, the others by bootstrap over patients with a fixed "
-        f"seed; none of fewer than {FEWEST} patients).{some}"
+        "shares, kappa and interchangeability by bootstrap over patients with a fixed seed, the "
+        f"others by leaving out one patient at a time; none of fewer than {FEWEST} patients)."
+        f"{some}"
     )
 
 
