@@ -66,14 +66,15 @@ def test_intervals_of_icc_hold_about_95_of_100():
     assert 0.92 <= np.mean(held) <= 0.99
 
 
-def test_intervals_of_icc_by_patient_hold_with_few_patients():
+@pytest.mark.parametrize("k", [2, 5])
+def test_intervals_of_icc_by_patient_hold_with_few_patients(k):
     """Readers differ on whole patients; a percentile bootstrap holds 85 of 100 here."""
     rng = np.random.default_rng(1)
     groups = np.repeat(np.arange(12), 3)
     held = []
     for _ in range(300):
         true = rng.normal(0, 2, 12)[groups] + rng.normal(0, 1, 36)
-        ratings = true[:, None] + rng.normal(0, 0.5, (12, 2))[groups] + rng.normal(0, 0.5, (36, 2))
+        ratings = true[:, None] + rng.normal(0, 0.5, (12, k))[groups] + rng.normal(0, 0.5, (36, k))
         found = icc(ratings, groups)
         held.append([e.low <= 5 / 5.5 <= e.high for e in (found.agreement, found.consistency)])
     assert (np.mean(held, 0) >= 0.9).all()
@@ -105,6 +106,16 @@ def test_demings_line_of_a_worked_example():
     assert found.from_replicates and found.ratio == pytest.approx(4)
     assert (found.slope.low, found.slope.high) == pytest.approx((0.5696, 1.433), abs=5e-4)
     assert (found.intercept.low, found.intercept.high) == pytest.approx((-4.0607, 3.881), abs=5e-4)
+
+
+def test_the_ratio_of_errors_is_that_of_means_of_replicates():
+    """Four readings of one reader and two of the other, with the same spread."""
+    x, y = DEMING
+    first = [np.array([v - 0.3, v + 0.3, v - 0.3, v + 0.3]) for v in x]
+    second = [np.array([v - 0.3, v + 0.3]) for v in y]
+    within = (4 * 0.09 / 3) / 4, (2 * 0.09 / 1) / 2
+    assert deming(first, second, np.arange(10)).ratio == pytest.approx(within[0] / within[1])
+    assert deming(first, single(y), np.arange(10)).ratio == 1
 
 
 def test_demings_line_minimises_what_it_says():
