@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from test_evaluate import BAND, MM, SHAPE, Network
+from test_evaluate import BAND, MM, SHAPE, Network, folder_of, label, picture
 
 pytest.importorskip("monai")
 
@@ -55,3 +55,11 @@ def test_fluid_is_compared_with_fluid_where_the_label_tells_it_apart(tmp_path):
     assert (fluid.drawn, fluid.fit, fluid.true_mm) == (False, None, None)
     dry, *_ = evaluate(read_cases(tmp_path), bundle, Network(bundle))
     assert dry.dice_of("fluid") == 0 and dry.dice_of("endometrium") < both.fit.dice_endometrium
+
+
+def test_a_polygon_tells_no_fluid_apart(tmp_path):
+    picture(tmp_path / "a.png")
+    bundle = load_bundle()
+    (found,) = evaluate(read_cases(folder_of(tmp_path, label("a.png"))), bundle, Network(bundle))
+    assert found.fit.dice > 0.97
+    assert (found.fit.dice_endometrium, found.dice_of("endometrium")) == (None, None)
