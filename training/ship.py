@@ -1,4 +1,4 @@
-"""From a checkpoint to a bundle: `python -m training.ship RUN OUT --recipe CONFIG...`.
+"""From a checkpoint to a bundle: `python -m training.ship RUN... OUT --recipe CONFIG...`.
 
 Exports the network, fits how freely it draws and what it refuses on phantoms of renderer 1 that it
 never saw and how wide its intervals are on those of both renderers, judges it on others, and writes
@@ -37,6 +37,7 @@ from training.checkpoint import (
     steps_done,
 )
 from training.config import Config, read_config
+from training.ensemble import runs_in
 from training.evaluate import evaluate
 from training.export import blended, export
 from training.summary import card_numbers
@@ -69,17 +70,25 @@ def blend_of(start: str, share: str) -> tuple[str, float]:
 
 
 def about(
-    recipe: list[Config], run: Path, name: str, known_failures: str, chosen: Chosen
+    recipe: list[Config], runs: list[Path], name: str, known_failures: str, chosen: Chosen
 ) -> dict[str, str]:
-    """Return the texts of the card. Raises ValueError for a run that is not at its end."""
-    steps = steps_done(run / CHECKPOINT)
-    if steps != recipe[-1].steps:
-        raise ValueError(f"{run} is at step {steps} of {recipe[-1].steps}: finish training first")
-    pictures = sum(stage.steps * stage.batch for stage in recipe)
+    """Return the texts of the card; several runs are those of an ensemble.
+
+    Raises ValueError for a run that is not at its end.
+    """
+    last, pictures = recipe[-1], sum(stage.steps * stage.batch for stage in recipe[:-1])
+    losses = []
+    for run in runs:
+        steps, ended = steps_done(run / CHECKPOINT, last)
+        if not ended or steps > last.steps:
+            raise ValueError(f"{run} is at step {steps} of {last.steps}: finish training first")
+        pictures += steps * last.batch
+        with (run / "log.csv").open() as file:
+            logged = {int(row[0]): row[1] for row in csv.reader(file)}
+        losses.append(logged.get(steps, "not logged"))
     folders = {folder for stage in recipe for folder in stage.data.datasets}
     real = f"{len(folders)} folders of annotated images" if folders else "No real image, no patient"
-    with (run / "log.csv").open() as file:
-        loss = {int(row[0]): row[1] for row in csv.reader(file)}.get(steps, "not logged")
+    ensemble = f" An ensemble of {len(runs)} networks." if len(runs) > 1 else ""
     blend = ""
     if chosen.blend is not None:
         start, part = chosen.blend
@@ -90,7 +99,7 @@ def about(
         "training_data": (
             f"{pictures} pictures, the simulated ones (data/phantom, renderer 1) seen once each; "
             f"seeds {', '.join(str(stage.seed) for stage in recipe)}. {real}. "
-            f"Last training loss: {loss}.{blend}"
+            f"Last training loss: {', '.join(losses)}.{ensemble}{blend}"
         ),
         "known_failures": known_failures,
     }
@@ -110,14 +119,14 @@ def weights_of(run: Path, config: Config, chosen: Chosen) -> Weights:
 
 
 def ship(
-    config: Config, run: Path, out: Path, texts: dict[str, str], n: int, chosen: Chosen
+    config: Config, runs: list[Path], out: Path, texts: dict[str, str], n: int, chosen: Chosen
 ) -> None:
-    """Write the bundle OUT from the checkpoint in RUN, judged on `n` phantoms of each renderer.
+    """Write the bundle OUT from the checkpoints in RUNS, judged on `n` phantoms of each renderer.
 
-    `config` is RUN's configuration; `texts` go into the card.
+    Several make an ensemble. `config` is their configuration; `texts` go into the card.
     """
     shift, limit = chosen.shift, chosen.min_quality
-    weights = weights_of(run, config, chosen)
+    weights = [weights_of(run, config, chosen) for run in runs]
     fields = export(weights, config, LABELS, texts, out, shift or 0.0)
     bundle = load_bundle(out)
     if shift is None:
@@ -151,7 +160,12 @@ def ship(
 def main(argv: list[str] | None = None) -> None:
     """Run from the command line; `argv` as in sys.argv without the program."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", type=Path, help="the folder of the last training run")
+    parser.add_argument(
+        "run",
+        type=Path,
+        nargs="+",
+        help="the folder of the last training run; several, or one with folds, make an ensemble",
+    )
     parser.add_argument("out", type=Path, help="folder of the bundle, for instance models/default")
     parser.add_argument(
         "--recipe", type=Path, nargs="+", required=True, help="the TOML files of all stages"
@@ -176,8 +190,9 @@ def main(argv: list[str] | None = None) -> None:
         known = " ".join(given.known_failures.read_text("utf-8").split())
         blend = blend_of(*given.blend) if given.blend else None
         by_hand = Chosen(given.shift, given.min_quality, blend)
-        texts = about(recipe, given.run, given.name, known, by_hand)
-        ship(recipe[-1], given.run, given.out, texts, given.n, by_hand)
+        runs = [run for folder in given.run for run in runs_in(folder)]
+        texts = about(recipe, runs, given.name, known, by_hand)
+        ship(recipe[-1], runs, given.out, texts, given.n, by_hand)
     except (OSError, ValueError, RunError) as error:
         parser.error(str(error))
 
