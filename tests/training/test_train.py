@@ -331,7 +331,7 @@ def full_disk(state, path):
     raise RuntimeError("PytorchStreamWriter failed writing file")
 
 
-def interrupt(*arguments):
+def interrupt(*arguments, **named):
     raise KeyboardInterrupt
 
 

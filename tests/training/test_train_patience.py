@@ -12,7 +12,7 @@ from runs import KilledError, config_of, killed_after, real_config, rows, same, 
 
 import training.train
 from data.cases import CasesError
-from training.checkpoint import averaged_weights, steps_done
+from training.checkpoint import RunError, averaged_weights, steps_done
 from training.config import ConfigError, read_config
 from training.ship import Chosen, about
 from training.train import train
@@ -74,6 +74,22 @@ def test_a_killed_run_ends_early_at_the_same_step_bit_for_bit(tmp_path, monkeypa
     assert state_of(broken)["step"] == 12
     assert same(state_of(whole), state_of(broken))
     assert rows(whole, "validation.csv") == rows(broken, "validation.csv")
+
+
+def test_a_killed_balanced_run_ends_like_an_unbroken_one_bit_for_bit(tmp_path):
+    real_config(tmp_path, 6)
+    recipe = tmp_path / "recipe.toml"
+    plain = read_config(recipe)
+    recipe.write_text(recipe.read_text().replace("phantoms = 0.5", "phantoms = 0\nbalance = true"))
+    config = read_config(recipe)
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    train(config, whole)
+    with pytest.raises(KilledError):
+        train(config, broken, watch=killed_after(4))
+    with pytest.raises(RunError, match=r"data\.balance was True and is now False"):
+        train(plain, broken)
+    train(config, broken)
+    assert same(state_of(whole), state_of(broken))
 
 
 def test_patience_needs_to_know_what_is_better(tmp_path):
@@ -182,5 +198,5 @@ def test_a_run_of_an_earlier_version_goes_on(tmp_path):
     # But not with another value than the one it had without knowing.
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(recipe.read_text().replace("[loss]", "[loss]\nfluid_weight = 2.0"))
-    with pytest.raises(training.train.RunError, match="fluid_weight was 1"):
+    with pytest.raises(RunError, match="fluid_weight was 1"):
         train(read_config(recipe), old)
