@@ -18,7 +18,8 @@ from training.ship import Chosen, about
 from training.train import train
 from training.validation import Judged, Validation, summed
 
-PATIENT = 'selection = "thickness"\npatience = 2\nvalidate_every = 2\ncheckpoint_every = 3\n'
+# A checkpoint after step 10 holds a count of one.
+PATIENT = 'selection = "thickness"\npatience = 2\nvalidate_every = 2\ncheckpoint_every = 5\n'
 
 
 def validations(monkeypatch, scores):
