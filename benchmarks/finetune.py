@@ -3,7 +3,9 @@
 Phantoms of renderer 2, which the shipped bundle never learned from, stand for a hospital's images.
 The shipped bundle is fine-tuned with 25, 50 and 100 of them by `training/finetune.toml` and judged,
 before and after, on the same others; differences are paired, with 95 % confidence intervals by
-bootstrap over patients. OUT keeps everything: a killed command goes on where it was.
+bootstrap over patients. Both the weights that validation chose and the last ones are judged: with
+few images kept aside the choice is itself uncertain. OUT keeps everything: a killed command goes on
+where it was.
 """
 
 import argparse
@@ -39,6 +41,7 @@ OWN_SEED, TEST_SEED, EMPTY = 20261201, 20261202, 0.2
 # What a refusal of a visible endometrium, or a number where there is none, counts as.
 REFUSED_MM = 1.5
 BEFORE, JUDGED, SECONDS = "before", "judged.json", "seconds.json"
+WEIGHTS = ("chosen", "last")
 Row = dict[str, Any]
 
 
@@ -78,8 +81,8 @@ def recipe_for(recipe: Path, folder: Path) -> Config:
     return config.model_copy(update={"data": data})
 
 
-def fine_tuned(config: Config, run: Path, folder: Path) -> Bundle:
-    """Train, or go on, and return the bundle, with the shipped one's limit of quality."""
+def fine_tune(config: Config, run: Path) -> None:
+    """Train, or go on, and keep the seconds that it took."""
     begun, before = time.monotonic(), _kept(run / SECONDS) or 0.0
 
     def watch(moment: Moment) -> None:
@@ -87,8 +90,13 @@ def fine_tuned(config: Config, run: Path, folder: Path) -> Bundle:
             (run / SECONDS).write_text(json.dumps(before + time.monotonic() - begun), "utf-8")
 
     train(config, run, DEFAULT, watch)
+
+
+def bundle_of(config: Config, run: Path, folder: Path, *, last: bool) -> Bundle:
+    """Return the bundle of a run, with the shipped one's limit of quality."""
     texts = dict.fromkeys(("name", "training_data", "known_failures", "licence"), run.name)
-    export(averaged_weights(run / CHECKPOINT), config, LABELS, texts, folder)
+    weights = averaged_weights(run / CHECKPOINT, last=last)
+    export(weights, config, LABELS, texts, folder)
     return replace(load_bundle(folder), min_quality=load_bundle().min_quality)
 
 
@@ -157,11 +165,11 @@ NUMBERS: dict[str, Callable[[Row], float | None]] = {
 }
 
 
-def table(before: list[Row], after: dict[int, list[Row]], about: dict[int, str]) -> str:
-    """Return all numbers as a Markdown table."""
-    lines = ["| images | training | number | before | after | difference (95 % CI) | n |"]
+def table(before: list[Row], after: dict[tuple[str, str], list[Row]]) -> str:
+    """Return all numbers as a Markdown table; `after` by training and choice of weights."""
+    lines = ["| own images | weights | number | before | after | difference (95 % CI) | n |"]
     lines.append("|---" * 7 + "|")
-    for size, rows in after.items():
+    for titles, rows in after.items():
         for name, number in NUMBERS.items():
             old, new, difference = paired(before, rows, number)
             if difference is None:
@@ -169,7 +177,7 @@ def table(before: list[Row], after: dict[int, list[Row]], about: dict[int, str])
             gap = f"{difference.value:+.3f}"
             if difference.low is not None and difference.high is not None:
                 gap += f" ({difference.low:+.3f} to {difference.high:+.3f})"
-            cells = [str(size), about[size], name, f"{old:.3f}", f"{new:.3f}", gap]
+            cells = [*titles, name, f"{old:.3f}", f"{new:.3f}", gap]
             lines.append("| " + " | ".join([*cells, str(difference.n)]) + " |")
     return "\n".join(lines)
 
@@ -186,16 +194,20 @@ def main() -> None:
     runs, before = given.out / given.recipe.stem, given.out / BEFORE / JUDGED
     if _kept(before) is None:
         _keep(before, judge(load_bundle(), test))
-    after, about = dict[int, list[Row]](), dict[int, str]()
+    after: dict[tuple[str, str], list[Row]] = {}
     for size in sorted(set(given.sizes)):
         run, config = runs / str(size), recipe_for(given.recipe, folders[size])
-        if _kept(run / JUDGED) is None:
-            with tempfile.TemporaryDirectory() as bundle:
-                _keep(run / JUDGED, judge(fine_tuned(config, run, Path(bundle)), test))
-        after[size] = _kept(run / JUDGED)
+        fine_tune(config, run)
         steps, _ = steps_done(run / CHECKPOINT, config)
-        about[size] = f"{steps} steps, {_kept(run / SECONDS) / 60:.1f} min"
-        print(table(_kept(before), after, about), flush=True)
+        title = f"{size} ({steps} steps, {_kept(run / SECONDS) / 60:.1f} min)"
+        for weights in WEIGHTS:
+            judged = run / f"judged-{weights}.json"
+            if _kept(judged) is None:
+                with tempfile.TemporaryDirectory() as folder:
+                    bundle = bundle_of(config, run, Path(folder), last=weights == "last")
+                    _keep(judged, judge(bundle, test))
+            after[title, weights] = _kept(judged)
+        print(table(_kept(before), after), flush=True)
 
 
 if __name__ == "__main__":

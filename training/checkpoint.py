@@ -121,14 +121,16 @@ def steps_done(checkpoint: Path, config: Config) -> tuple[int, bool]:
     return step, _at_end(config, step, int(state.get("stale", 0)))
 
 
-def averaged_weights(checkpoint: Path) -> Weights:
+def averaged_weights(checkpoint: Path, *, last: bool = False) -> Weights:
     """Return the weights that a run is for, under the network's names.
 
-    The best averaged weights if the run selects, else the last ones. Raises RunError.
+    The best averaged weights if the run selects, else, or with `last`, the last ones. Raises
+    RunError.
     """
     state = _read(checkpoint, torch.device("cpu"))
     # Runs before selection came have no "best".
-    return state.get("best") or _averaged(state["average"])
+    best: Weights | None = None if last else state.get("best")
+    return best or _averaged(state["average"])
 
 
 def _averaged(state: Weights) -> Weights:
