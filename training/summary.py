@@ -27,12 +27,18 @@ BINS = ((4.0, "0 to 4 mm"), (6.0, "4 to 6 mm"), (8.0, "6 to 8 mm"), (math.inf, "
 # What a bundle's card says of each set that it was judged on.
 CARD = (
     "n",
+    "failed",
+    "visible",
     "measured",
     "refused_share",
     "absent",
     "quiet_share",
+    "located_share",
     "on_target_share",
+    "misplaced_share",
     "dice_median",
+    "dice_mean",
+    "dice_outlined_median",
     "bias_mm",
     "sd_mm",
     "mae_mm",
@@ -252,15 +258,18 @@ def card_numbers(results: list[Result]) -> dict[str, Any]:
 
 
 def _plain(summary: Summary) -> dict[str, Any]:
-    """Return the counts, and the values of what is known, without their intervals."""
+    """Return the counts, the values of what is known, and their 95 % intervals beside them."""
     found: dict[str, Any] = {}
+    ends: dict[str, list[float]] = {}
     for name in CARD:
         value = getattr(summary, name)
         if isinstance(value, Estimate):
+            if value.low is not None and value.high is not None:
+                ends[name] = [round(value.low, 3), round(value.high, 3)]
             value = value.value
         if value is not None:
             found[name] = round(value, 3)
-    return found
+    return found | {"intervals_95": ends}
 
 
 def _beside(result: Result) -> bool:

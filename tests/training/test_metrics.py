@@ -246,9 +246,12 @@ def test_families_are_summed_up_by_themselves():
     assert card["mae_mm"] == 2
     assert card["by_pattern"]["none"] == {
         "n": 2,
+        "failed": 0,
+        "visible": 0,
         "measured": 0,
         "absent": 2,
         "quiet_share": 0.5,
+        "intervals_95": {"quiet_share": [0.095, 0.905]},
     }
 
 
