@@ -6,9 +6,10 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from models.bundle import EXPORT, NORMALISATION, WEIGHTS, IntervalTable
+from models.bundle import EXPORT, NORMALISATION, WEIGHTS, IntervalTable, load_bundle
+from models.check import means_of
 from models.network import Architecture, build_network
-from models.runtime import import_openvino
+from models.runtime import OpenVinoRuntime, import_openvino
 from training.card import write_card
 from training.config import Config
 
@@ -52,6 +53,23 @@ def blended(
     return {name: (1 - part) * value + part * others[name] for name, value in weights.items()}
 
 
+def write_graph(network: torch.nn.Module, size: int, path: Path) -> None:
+    """Write a network with its softmax as ONNX.
+
+    Float32 `pixels` (n, 1, size, size) in, `probabilities` (n, labels, size, size) out; any n.
+    """
+    torch.onnx.export(
+        _Probabilities(network).eval(),
+        (torch.zeros(1, 1, size, size),),
+        path,
+        input_names=["pixels"],
+        output_names=["probabilities"],
+        dynamic_axes={"pixels": {0: "n"}, "probabilities": {0: "n"}},
+        opset_version=17,
+        dynamo=False,  # the newer exporter needs onnxscript, and gains nothing here
+    )
+
+
 def export(
     weights: dict[str, torch.Tensor],
     config: Config,
@@ -74,16 +92,7 @@ def export(
     network.load_state_dict({name: value.float() for name, value in weights.items()})
 
     graph, size = out / "network.onnx", config.network.grid_size
-    torch.onnx.export(
-        _Probabilities(network).eval(),
-        (torch.zeros(1, 1, size, size),),
-        graph,
-        input_names=["pixels"],
-        output_names=["probabilities"],
-        dynamic_axes={"pixels": {0: "n"}, "probabilities": {0: "n"}},
-        opset_version=17,
-        dynamo=False,  # the newer exporter needs onnxscript, and gains nothing here
-    )
+    write_graph(network, size, graph)
     openvino = import_openvino()
     openvino.save_model(openvino.Core().read_model(graph), out / EXPORT[0], compress_to_fp16=True)
     graph.unlink()
@@ -102,5 +111,8 @@ def export(
         "endometrium_logit_shift": -shift,
         "min_quality": MIN_QUALITY,
     }
+    write_card(out, fields, UNCALIBRATED, {})
+    bundle = load_bundle(out)
+    fields["self_test"] = means_of(OpenVinoRuntime(bundle), size)
     write_card(out, fields, UNCALIBRATED, {})
     return fields
