@@ -1,33 +1,19 @@
-"""From a checkpoint to a bundle: `python -m training.ship RUN OUT --recipe CONFIG...`.
+"""From a checkpoint to a bundle: `endometer ship`, or `python -m training.ship RUN OUT ...`.
 
-Exports the network, fits how freely it draws and what it refuses on phantoms of renderer 1 that it
-never saw and how wide its intervals are on those of both renderers, judges it on others, and writes
-it all into the card.
+Exports the network, fits how freely it draws, what it refuses and how wide its intervals are,
+judges it, and writes it all into the card (training.shipping).
 """
 
 import argparse
 import csv
+import json
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from data.phantom.dicom import Renderer
+from data.cases import CasesError
 from data.phantom.render import LABELS
-from models.bundle import load_bundle
 from models.network import Architecture, build_network
-from models.runtime import OpenVinoRuntime
-from training.calibrate import (
-    INTERVAL_SEED,
-    QUALITY_SEED,
-    SHIFT_SEED,
-    TEST_SEED,
-    fit_intervals,
-    fit_min_quality,
-    fit_shift,
-    phantom_cases,
-    widest,
-)
-from training.card import write_card
 from training.checkpoint import (
     CHECKPOINT,
     RunError,
@@ -36,13 +22,11 @@ from training.checkpoint import (
     starting_weights,
     steps_done,
 )
+from training.claim import KNOWN_FAILURES
 from training.config import Config, read_config
-from training.evaluate import evaluate
-from training.export import blended, export
-from training.summary import card_numbers
-
-# Share of frames without an endometrium among those that calibrate and judge.
-EMPTY = 0.3
+from training.export import blended
+from training.facts import facts_of, patients_of, read_run
+from training.shipping import Evidence, Origin, ship
 
 
 @dataclass(frozen=True)
@@ -55,6 +39,15 @@ class Chosen:
     """See Bundle.min_quality."""
     blend: tuple[str, float] | None = None
     """A run or bundle of the same network whose weights are averaged in, and its share of them."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """What people say of a model: its name, about.toml (training.claim) and the licence."""
+
+    name: str
+    about: dict[str, str] = field(default_factory=dict)
+    licence: str = "Apache-2.0"
 
 
 def blend_of(start: str, share: str) -> tuple[str, float]:
@@ -84,11 +77,15 @@ def about(
     if chosen.blend is not None:
         start, part = chosen.blend
         blend = f" Weights averaged: {1 - part:g} of this run, {part:g} of {Path(start).name}."
+    simulated = any(stage.data.phantoms for stage in recipe)
+    once = (
+        "the simulated ones (data/phantom, renderer 1) seen once each" if simulated else "all real"
+    )
     return {
         "name": name,
         "licence": "Apache-2.0",
         "training_data": (
-            f"{pictures} pictures, the simulated ones (data/phantom, renderer 1) seen once each; "
+            f"{pictures} pictures, {once}; "
             f"seeds {', '.join(str(stage.seed) for stage in recipe)}. {real}. "
             f"Last training loss: {loss}.{blend}"
         ),
@@ -109,43 +106,26 @@ def weights_of(run: Path, config: Config, chosen: Chosen) -> Weights:
     return blended(weights, starting_weights(other, network, config), part)
 
 
-def ship(
-    config: Config, run: Path, out: Path, texts: dict[str, str], n: int, chosen: Chosen
-) -> None:
-    """Write the bundle OUT from the checkpoint in RUN, judged on `n` phantoms of each renderer.
+def origin_of(recipe: list[Config], run: Path, said: Said, chosen: Chosen) -> Origin:
+    """Return where the weights of a run come from. Raises ValueError, RunError."""
+    failures = said.about.get(KNOWN_FAILURES, "")
+    about_run = {name: text for name, text in said.about.items() if name != KNOWN_FAILURES}
+    texts = about(recipe, run, said.name, failures, chosen)
+    return Origin(
+        texts | {"licence": said.licence},
+        (facts_of(run),),
+        frozenset(patients_of(run)),
+        about_run,
+    )
 
-    `config` is RUN's configuration; `texts` go into the card.
-    """
-    shift, limit = chosen.shift, chosen.min_quality
-    weights = weights_of(run, config, chosen)
-    fields = export(weights, config, LABELS, texts, out, shift or 0.0)
-    bundle = load_bundle(out)
-    if shift is None:
-        with phantom_cases(SHIFT_SEED, n // 2) as cases:
-            shift = fit_shift(cases, bundle, OpenVinoRuntime(bundle))
-        fields = export(weights, config, LABELS, texts, out, shift)
-    bundle = load_bundle(out)
-    runtime = OpenVinoRuntime(bundle)
-    if limit is None:
-        with phantom_cases(QUALITY_SEED, n, empty=EMPTY) as cases:
-            unlimited = replace(bundle, min_quality=0.0)
-            limit = fit_min_quality(evaluate(cases, unlimited, runtime, outlines=False))
-    fields["min_quality"] = limit
-    tables, limited = [], replace(bundle, min_quality=limit)
-    for renderer in (Renderer.RANDOM, Renderer.PHYSICAL):
-        with phantom_cases(INTERVAL_SEED, n, renderer=renderer) as cases:
-            tables.append(fit_intervals(evaluate(cases, limited, runtime, outlines=False)))
-    intervals = widest(tables)
-    write_card(out, fields, intervals, {})
-    bundle = load_bundle(out)
-    judged = {}
-    for renderer, words in (
-        (Renderer.RANDOM, "stills of renderer 1, unseen"),
-        (Renderer.PHYSICAL, "stills of renderer 2, which only the intervals were fitted on"),
-    ):
-        with phantom_cases(TEST_SEED, n, renderer=renderer, empty=EMPTY) as cases:
-            judged[words] = card_numbers(evaluate(cases, bundle, runtime))
-    write_card(out, fields, intervals, judged)
+
+def config_of(run: Path) -> Config:
+    """Return the configuration that a run says it has. Raises ValueError."""
+    values = read_run(run)["config"]
+    try:
+        return Config.model_validate_json(json.dumps(values))
+    except ValueError as error:
+        raise ValueError(f"{run}: its configuration is none of this version ({error}).") from None
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -170,15 +150,21 @@ def main(argv: list[str] | None = None) -> None:
         help="average the weights of another run or bundle in, this share (0 to 1) of them",
     )
     parser.add_argument("--n", type=int, default=200, help="phantoms to calibrate and to judge on")
+    for name in ("judge", "calibrate"):
+        parser.add_argument(f"--{name}", type=Path, help="as of endometer ship")
     given = parser.parse_args(argv)
     try:
         recipe = [read_config(path) for path in given.recipe]
         known = " ".join(given.known_failures.read_text("utf-8").split())
         blend = blend_of(*given.blend) if given.blend else None
         by_hand = Chosen(given.shift, given.min_quality, blend)
-        texts = about(recipe, given.run, given.name, known, by_hand)
-        ship(recipe[-1], given.run, given.out, texts, given.n, by_hand)
-    except (OSError, ValueError, RunError) as error:
+        said = Said(given.name, {KNOWN_FAILURES: known})
+        origin = origin_of(recipe, given.run, said, by_hand)
+        weights = weights_of(given.run, recipe[-1], by_hand)
+        evidence = Evidence(given.judge, given.calibrate, given.n)
+        fixed = (given.shift, given.min_quality)
+        ship(weights, recipe[-1], origin, given.out, evidence, fixed)
+    except (OSError, ValueError, CasesError, RunError) as error:
         parser.error(str(error))
 
 
