@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from app import measuring, research
+from app import measuring, research, reviewing
 from app.base import FAILED, Model, end, usage, user_calibration
 
 app = typer.Typer(
@@ -207,6 +207,7 @@ def demo(
 
 
 app.add_typer(research.commands)
+app.add_typer(reviewing.commands)
 
 
 def main() -> None:

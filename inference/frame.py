@@ -5,12 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from skimage.measure import find_contours
 
 from imaging.calibration import Box
 from imaging.grid import GridImage, fill_graphics, to_grid
 from imaging.reasons import Reason, Refusal
 from inference.focal import Shown, Sign, signs_of
 from inference.interface import interface_contrasts
+from inference.outline import LEVEL
 from inference.quality import Quality, Seen, assess
 from inference.spread import edge_spread
 from inference.thickness import NotMeasurable, Thickness, measure_thickness
@@ -63,6 +65,8 @@ class Finding:
     """How softly the network drew the interfaces; see inference.spread."""
     signs: tuple[Sign, ...] = ()
     """What looks focal, for a person to look at."""
+    fluid_outline: tuple[NDArray[np.float64], ...] = ()
+    """Closed (n, 2) contours of the fluid within the outline; none without fluid."""
 
 
 def segment(
@@ -127,7 +131,18 @@ def find(
         quality=quality,
         spread_mm=spread_mm,
         signs=signs_of(Shown(grid.pixels, grid.sector, measured, step_mm)),
+        fluid_outline=tuple(
+            grid.mapping.to_frame(contour) for contour in _fluid_contours(fluid, measured)
+        ),
     )
+
+
+def _fluid_contours(fluid: NDArray[np.float32], measured: Thickness) -> list[NDArray[np.float64]]:
+    """Return the level one half of fluid in what was measured: closed (n, 2), grid pixels."""
+    if not measured.fluid:
+        return []
+    inside = np.pad(np.where(measured.component, fluid, 0).astype(float), 1)
+    return [contour - 1 for contour in find_contours(inside, LEVEL)]
 
 
 def too_poor(quality: Quality, least: float) -> Refusal | None:
