@@ -301,6 +301,54 @@ def list_users(folder: Run, database: Database = None) -> None:
         typer.echo(f"{account.role:<9} {account.name}")
 
 
+@commands.command("review-export")
+def export(
+    folder: Run,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for what is exported.")],
+    formats: Annotated[
+        str, typer.Option("--format", metavar="csv,parquet", help="Of the tables.")
+    ] = "csv,parquet",
+    dicom: Annotated[
+        str | None,
+        typer.Option(metavar="sr", help="Also a DICOM report of the reviewer for every clip."),
+    ] = None,
+    archive: Archive = None,
+    database: Database = None,
+) -> None:
+    """Write what was reviewed: tables, corrected outlines for training, DICOM reports.
+
+    For instance:  [bold]endometer review-export results/ reviewed/ --dicom sr[/bold]
+    """
+    kinds = [kind.strip().lower() for kind in formats.split(",")]
+    if not kinds or set(kinds) - {"csv", "parquet"}:
+        raise usage(f"--format {formats!r} is no list of csv and parquet.")
+    if dicom is not None:
+        from inference.dicom.maker import MissingExtraError, require_highdicom
+
+        if dicom.strip().lower() != "sr":
+            raise usage(f"--dicom {dicom!r}: there is sr alone.")
+        try:
+            require_highdicom()
+        except MissingExtraError as error:
+            raise usage(f"--dicom: {error}") from None
+    store = _store(folder, database)
+    from app.review.export import Source
+    from app.review.export import export as write
+    from app.review.rows import read_run
+    from inference.tables import OutputError
+
+    source = Source(folder, read_run(folder), store, archive)
+    try:
+        done = write(source, out, kinds, dicom=dicom is not None)
+    except OutputError as error:
+        _fail(error)
+    typer.echo("".join(f"endometer: {note}\n" for note in done.notes), err=True, nl=False)
+    typer.echo(
+        f"{done.reviews} reviewed clips, {done.corrections} corrected outlines, "
+        f"{done.readings} readings, {done.reports} DICOM reports in {out}."
+    )
+
+
 @commands.command("review-open")
 def open_study(
     folder: Run,
