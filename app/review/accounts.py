@@ -1,6 +1,7 @@
 """People with a password: argon2 hashes in the database, roles, and a brake on guessing."""
 
 import re
+import secrets
 import threading
 import time
 from dataclasses import dataclass
@@ -51,7 +52,7 @@ class Accounts:
 
         self._engine = engine
         self._hasher = PasswordHasher()
-        self._nobody = self._hasher.hash("nobody has this password")
+        self._nobody = ""
 
     def add(self, name: str, password: str, role: Role) -> None:
         """Add a person. Raises ReviewError for a name that is taken or a weak password."""
@@ -120,6 +121,8 @@ class Accounts:
 
         with self._engine.connect() as base:
             row = base.execute(USERS.select().where(USERS.c.name == name, USERS.c.active)).first()
+        if not self._nobody:
+            self._nobody = self._hasher.hash(secrets.token_urlsafe(32))
         try:
             self._hasher.verify(row.password if row else self._nobody, password[:LONGEST_PASSWORD])
         except (Argon2Error, InvalidHashError):

@@ -111,11 +111,10 @@ class Clips:
 
 
 def _ranked(row: Row) -> tuple[int, float, str, str]:
-    for place, group in enumerate(ORDER):
-        urgency = group.urgency(row)
-        if urgency is not None:
-            return place, urgency, str(row["sha256"] or ""), str(row["file"])
-    return len(ORDER) - 1, 0.0, str(row["sha256"] or ""), str(row["file"])
+    # The first group that fits; the last fits every row.
+    fits = ((ORDER.index(g), u) for g in GROUPS if (u := g.urgency(row)) is not None)
+    place, urgency = next(fits)
+    return place, urgency, str(row["sha256"] or ""), str(row["file"])
 
 
 def _there(values: Iterable[object]) -> list[str]:

@@ -30,6 +30,7 @@ from inference.clip import Settings as MeasureSettings
 from inference.clip import views_and_ruler
 from inference.frame import View
 from inference.overlay import CAPTION_PX
+from inference.records import Status
 from inference.report.thumbnails import SIZE, shrink
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ class Pictures:
 
     def look(self, entry: Entry) -> Look:
         """Return what is known of a clip. Raises RefusedError (404)."""
+        _check_readable(entry)
         try:
             with self._clips.use(entry) as clip:
                 return self._look(entry, clip)
@@ -144,6 +146,7 @@ class Pictures:
         return made
 
     def _picture(self, entry: Entry, number: int) -> Image.Image:
+        _check_readable(entry)
         try:
             with self._clips.use(entry) as clip:
                 look = self._look(entry, clip)
@@ -159,6 +162,11 @@ class Pictures:
         picture = self._picture(entry, number).convert("RGB")
         picture.thumbnail(SIZE, Image.Resampling.LANCZOS)
         return _jpeg(picture)
+
+
+def _check_readable(entry: Entry) -> None:
+    if entry.row["status"] == Status.FAILED:
+        raise RefusedError(404, "The file of this clip could not be read when it was measured.")
 
 
 def overlay_thumbnail(overlay: Path) -> bytes | None:

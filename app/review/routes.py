@@ -23,7 +23,6 @@ from app.review.models import (
 )
 from app.review.pictures import overlay_thumbnail
 from app.review.sessions import Session
-from app.review.settings import RefusedError
 from data.discover import OVERLAYS
 
 __all__ = ["SHELF", "router"]
@@ -193,8 +192,6 @@ def _thumbnail(desk: Desk, item: Item) -> bytes:
         name = f"{entry.id}-plain"
         if (known := desk.shelf.get(name)) is not None and not settings.show_identity:
             return known
-        if entry.row["status"] == "failed":
-            raise RefusedError(404, "The file of this clip could not be read.")
         made = desk.pictures.thumbnail(entry, desk.first_frame(item))
         if settings.show_identity:
             return made  # names may be burned in: nothing of it stays on a disk

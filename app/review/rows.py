@@ -70,11 +70,9 @@ def _columns(path: Path, names: tuple[str, ...]) -> dict[str, list[Any]]:
             if missing:
                 raise ValueError(f"{path.name} has no column {', '.join(sorted(missing))}")
             return {name: table.column(name).to_pylist() for name in names}
-    except OSError:
+    except (OSError, ValueError, KeyboardInterrupt, SystemExit):
         raise
-    except ValueError:
-        raise
-    except Exception as error:  # noqa: BLE001 - arro3 has an exception of its own for bad files
+    except BaseException as error:  # noqa: BLE001 - arro3 panics where Python would raise
         raise ValueError(f"{path.name} is damaged: {type(error).__name__}") from None
 
 

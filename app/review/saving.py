@@ -24,6 +24,8 @@ from inference.records import Status
 
 # How often a save that overrides others tries again when they go on saving.
 TRIES = 20
+# Calipers that lie as near to where they were placed were not moved.
+SAME_PX = 0.01
 
 
 def save(desk: Desk, me: Session, item: Item, given: ReviewIn) -> SavedOut:
@@ -171,6 +173,9 @@ def _correction(desk: Desk, item: Item, given: ReviewIn) -> dict[str, Any]:
         calipers, after_mm = [list(end) for end in found.calipers], found.thickness_mm
     else:
         after_mm = drawn_thickness_mm(spacing, calipers, given.layers, fluid)
+        if given.layers is None:
+            shown = _shown_mm(desk, item, given, spacing, shape)
+            after_mm = after_mm if shown is None else shown
     return {
         "frame": frame,
         "calipers": calipers,
@@ -181,6 +186,35 @@ def _correction(desk: Desk, item: Item, given: ReviewIn) -> dict[str, Any]:
         "column_mm": spacing[1],
         "after_mm": after_mm,
     }
+
+
+def _shown_mm(
+    desk: Desk,
+    item: Item,
+    given: ReviewIn,
+    spacing: tuple[float, float],
+    shape: tuple[int, int] | None,
+) -> float | None:
+    """Return the thickness that was shown with these calipers, if they were left where they were.
+
+    Across fluid a profile along the midline gives another number than one line does, by a tenth
+    of a millimetre: what somebody saw is what is saved.
+    """
+    ends = np.asarray(given.calipers, float)
+    if given.contours and shape is not None:
+        try:
+            found = outline_thickness(given.contours, given.fluid or [], shape, spacing)
+        except RefusedError:
+            found = None
+        if found is not None and np.abs(np.asarray(found.calipers) - ends).max() <= SAME_PX:
+            return found.thickness_mm
+    here = (
+        None if item.case or given.frame is None else desk.measurer.known(item.entry, given.frame)
+    )
+    placed = calipers_of(here.row) if here is not None else None
+    if here is not None and placed and np.abs(np.asarray(placed) - ends).max() <= SAME_PX:
+        return here.row.thickness_mm
+    return None
 
 
 def _ends(given: ReviewIn) -> NDArray[np.float64] | None:

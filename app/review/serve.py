@@ -1,8 +1,10 @@
 """Start the server: on this machine by itself, in a thread of its own for tests."""
 
+import logging
 import socket
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -79,6 +81,9 @@ def _server(settings: Settings) -> tuple[uvicorn.Server, socket.socket, Running]
 
 def serve(settings: Settings, ready: Callable[[Running], None]) -> None:
     """Serve until interrupted; `ready` is called once the port is taken. Raises ReviewError."""
+    # Readers of files warn with what the file says and where it lies.
+    warnings.simplefilter("ignore")
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
     server, taken, running = _server(settings)
     try:
         ready(running)

@@ -83,6 +83,9 @@ def clip_view(desk: Desk, me: Session, item: Item) -> ClipOut:
 
 
 def _look(desk: Desk, entry: Entry) -> tuple[Look | None, str | None]:
+    if entry.row["status"] == Status.FAILED:
+        why = entry.message(identity=desk.settings.show_identity) or ""
+        return None, f"The file could not be read when it was measured. {why}".strip()
     try:
         return desk.pictures.look(entry), None
     except RefusedError as error:
