@@ -10,10 +10,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOG = logging.getLogger("endometer.review")
 MOST_BODY = 2**20
+TOO_LARGE = f"The request is larger than {MOST_BODY:,} bytes."
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
     "connect-src 'self'; font-src 'self'; form-action 'self'; base-uri 'none'; "
@@ -31,8 +33,11 @@ HEADERS = {
 _CHANGES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
-class _TooLargeError(Exception):
-    pass
+class _TooLargeError(HTTPException):
+    """Passes through whatever reads the body, with its own status."""
+
+    def __init__(self) -> None:
+        super().__init__(413)
 
 
 class Guard:
@@ -83,7 +88,7 @@ class Guard:
                 await _refuse(answer, *refusal)
         except _TooLargeError:
             if not started:
-                await _refuse(answer, 413, _TOO_LARGE)
+                await _refuse(answer, 413, TOO_LARGE)
         except Exception as error:  # noqa: BLE001 - its text may hold what is in a file
             last = traceback.extract_tb(error.__traceback__)[-1]
             place = f"{Path(last.filename).name}:{last.lineno}"
@@ -101,10 +106,12 @@ class Guard:
         if len(hosts) != 1 or _host_of(hosts[0]) not in self._hosts:
             return 421, "This server does not answer to that name."
         length = headers.get("content-length", "0")
+        if "transfer-encoding" in headers and "content-length" in headers:
+            return 400, "The request states its length in two ways."  # one for a proxy, one for us
         if not length.isascii() or not length.isdigit():
             return 400, "The length of the request is no number."
         if int(length) > MOST_BODY:
-            return 413, _TOO_LARGE
+            return 413, TOO_LARGE
         if scope["method"] in _CHANGES and not self._is_own(headers, hosts[0]):
             return 403, "This request comes from another site."
         return None
@@ -119,9 +126,6 @@ class Guard:
             return origin is None or urlsplit(origin).netloc.casefold() == host.casefold()
         except ValueError:
             return False
-
-
-_TOO_LARGE = f"The request is larger than {MOST_BODY:,} bytes."
 
 
 def _host_of(host: str) -> str | None:

@@ -124,7 +124,7 @@ def login(request: Request, next: Next = "") -> Response:
         return RedirectResponse("/expired", 303)
     if session_of(request) is not None:
         return RedirectResponse(_own_path(next) or "/worklist", 303)
-    secret = request.cookies.get(before_login(request)) or desk.sessions.new_secret()
+    secret = desk.sessions.new_secret()  # never one that the browser brought along
     csrf = desk.sessions.csrf(secret)
     response = page(request, "login.html", csrf=csrf, next=_own_path(next))
     set_cookie(request, response, secret, name=before_login(request))

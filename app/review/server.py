@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 
 from app.review import access, pages, routes
 from app.review.desk import Desk
-from app.review.guard import Guard
+from app.review.guard import TOO_LARGE, Guard
 from app.review.settings import LOOPBACK_NAMES, RefusedError, Settings
 
 
@@ -98,7 +98,10 @@ async def _invalid(request: Request, error: RequestValidationError) -> Response:
 
 
 async def _http(request: Request, error: HTTPException) -> Response:
-    words = {404: "There is nothing at this address.", 405: "This cannot be done here."}.get(
-        error.status_code, "The request cannot be understood."
-    )
+    known = {
+        404: "There is nothing at this address.",
+        405: "This cannot be done here.",
+        413: TOO_LARGE,
+    }
+    words = known.get(error.status_code, "The request cannot be understood.")
     return _answer(request, error.status_code, words, dict(error.headers or {}), {})

@@ -4,16 +4,20 @@ import os
 import shutil
 import subprocess
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("fastapi", reason="the review page is the extra `review`")
 
-from review_run import Seat, measured_run
+import argon2
+from review_run import PASSWORD, SCRIPT, Seat, measured_run
 
+from app.review.accounts import Accounts, Role
+from app.review.database import open_database
 from app.review.server import create_app
-from app.review.settings import Settings
+from app.review.settings import ReviewError, Settings
 
 
 @pytest.fixture(scope="session")
@@ -101,3 +105,60 @@ def database(request, tmp_path):
     yield address.replace("/postgres?", f"/{name}?")
     with psycopg.connect(address, autocommit=True) as base:
         base.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="module")
+def folder(measured, tmp_path_factory):
+    there = tmp_path_factory.mktemp("attacked") / "results"
+    shutil.copytree(measured / "results", there)
+    from test_worklist import put, table_row
+
+    put(there, [table_row(n, patient_id=SCRIPT, file=f"{SCRIPT}{n}.dcm") for n in range(3)])
+    return there
+
+
+@pytest.fixture(scope="module")
+def local(folder):
+    """A server of this machine alone, with nobody at it yet."""
+    app = create_app(Settings(folder=folder, port=8000, prefetch=False, show_identity=True))
+    yield app
+    app.state.desk.close()
+
+
+@pytest.fixture
+def person(local):
+    return Seat(local).enter()
+
+
+@pytest.fixture(scope="module")
+def network(folder, tmp_path_factory):
+    """A server of a network with three accounts, TLS in front of it."""
+    base = f"sqlite:///{tmp_path_factory.mktemp('network') / 'reviews.sqlite'}"
+    options = {"database": base, "host": "0.0.0.0", "names": ("clinic.test",), "tls_in_front": True}
+    with pytest.raises(ReviewError, match="no admin account"):
+        create_app(Settings(folder=folder, **options))
+    cheap = partial(argon2.PasswordHasher, time_cost=1, memory_cost=64, parallelism=1)
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.setattr(argon2, "PasswordHasher", cheap)
+    engine = open_database(folder, base)
+    for name, role in (("rita", "reader"), ("vera", "reviewer"), ("ada", "admin")):
+        Accounts(engine).add(name, PASSWORD, Role(role))
+    engine.dispose()
+    app = create_app(Settings(folder=folder, prefetch=False, **options))
+    monkeypatch.undo()
+    yield app
+    app.state.desk.close()
+
+
+@pytest.fixture
+def at(network):
+    """Log somebody in: `at("vera")`."""
+    network.state.desk.brake._failures.clear()
+
+    def login(name):
+        seat = Seat(network, "clinic.test")
+        if name:
+            assert seat.login(name, PASSWORD).status_code == 200
+        return seat
+
+    return login

@@ -19,6 +19,8 @@ from models.bundle import load_bundle
 from models.runtime import OpenVinoRuntime
 
 SECRET_NAME, SECRET_ID = "<script>alert(1)</script>^ANNA", "SECRET-4711"
+SCRIPT = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
+PASSWORD = "four words are easy"
 # (file, patient, date, seed, thickness, frames)
 CLIPS = (
     ("a/one.dcm", SECRET_ID, "20260105", 2, 5.2, 1),

@@ -294,7 +294,7 @@ def test_the_share_of_a_line_inside_is_what_many_points_on_it_say(corners, start
     """Ends that are no whole numbers keep the line off the corners."""
     from skimage.measure import points_in_poly
 
-    line = np.array(start) + (0.371, 0.113), np.array(end) + (0.619, 0.877)
+    line = np.array([start, end]) + np.array([(0.371, 0.113), (0.619, 0.877)])
     along = np.linspace(0, 1, 4001)[:, None]
     inside = points_in_poly(line[0] * (1 - along) + line[1] * along, np.array(corners)).mean()
     seen_to = len(corners) / 4000 + 1e-3  # a crossing to within one step
