@@ -64,7 +64,7 @@ const actions = {
   step: (key) => desk.step(key === "ArrowLeft" ? -1 : 1),
   ends: (key) => desk.step(key === "Home" ? -1e9 : 1e9),
   measured: () => desk.scrub(desk.reading.work.frame),
-  play: () => hold(),
+  play: () => desk.stage.hold(true), // held it drags the picture, tapped it plays: see below
   hide: () => {
     desk.hidden = !desk.hidden;
     desk.draw();
@@ -90,19 +90,13 @@ listen(
   ),
 );
 
-/** Space: held it drags the picture, tapped it plays. */
-function hold() {
-  desk.stage.space = true;
-  desk.stage.panned = false;
-  desk.stage.restCursor();
-}
-
 document.addEventListener("keyup", (event) => {
   if (event.key !== " " || !desk.stage.space) return;
-  desk.stage.space = false;
-  desk.stage.restCursor();
-  if (!desk.stage.panned) desk.player.toggle();
+  const { panned } = desk.stage;
+  desk.stage.hold(false);
+  if (!panned) desk.player.toggle();
 });
+window.addEventListener("blur", () => desk.stage.hold(false));
 
 const buttons = {
   accept: () => (desk.reading.data.blind || desk.reading.edits.changed ? correct() : accept()),

@@ -5,13 +5,12 @@ import { keyWords } from "./keys.js";
 
 /** Fill the dialog from a list of keys and return what opens it. */
 export function help(list) {
-  const parts = [];
+  const line = ({ keys, words }) =>
+    el("div", {}, el("span", {}, ...keys.map((key) => el("kbd", {}, keyWords(key)))), el("span", {}, words));
   for (const group of new Set(list.map((entry) => entry.group))) {
-    parts.push(el("h3", {}, group));
-    for (const { keys, words } of list.filter((entry) => entry.group === group))
-      parts.push(el("div", {}, el("span", {}, ...keys.map((key) => el("kbd", {}, keyWords(key)))), el("span", {}, words)));
+    const lines = list.filter((entry) => entry.group === group).map(line);
+    $("keys-list").append(el("section", {}, el("h3", {}, group), ...lines));
   }
-  $("keys-list").append(...parts);
   const open = () => ask($("keys"));
   $("help").addEventListener("click", open);
   return open;

@@ -11,7 +11,7 @@ export const CLIP_KEYS = [
   { keys: ["R"], run: "reject", group: VERDICT, words: "Reject; 1\u20139 choose the reason" },
   { keys: ["T"], run: "note", group: VERDICT, words: "Write a note (Esc leaves it)" },
   { keys: ["U", "Ctrl+Z"], run: "undo", group: VERDICT, words: "Undo; without changes: take back what was saved last", again: true },
-  { keys: ["Shift+U", "Ctrl+Shift+Z", "Ctrl+Y"], run: "redo", group: VERDICT, words: "Redo", again: true },
+  { keys: ["Shift+U", "Ctrl+Shift+Z"], run: "redo", group: VERDICT, words: "Redo", again: true },
   { keys: ["V"], run: "calipers", group: DRAW, words: "Calipers: drag an end, or the line" },
   { keys: ["D"], run: "place", group: DRAW, words: "Place calipers: two clicks, or drag" },
   { keys: ["Tab"], words: "Go to a caliper end; arrows move it by 0.1 pixel, with Shift by 1", group: DRAW },

@@ -1,10 +1,10 @@
 // Drag the outline anywhere: the nearest point follows, its neighbours softly.
 
 import { Konva } from "./konva.js";
-import { bend, nearest, resample } from "./geometry.js";
+import { bend, distanceMm, nearest, resample } from "./geometry.js";
 
 const STEP_MM = 0.25; // between points of an outline that is edited
-const SOFT_MM = 2; // how far the neighbours follow
+const SOFT_MM = 2; // how far the neighbours follow at least
 const TOUCH_PX = 26;
 
 export class OutlineTool {
@@ -13,7 +13,6 @@ export class OutlineTool {
     this.stage = stage;
     this.hooks = hooks;
     this.cursor = "grab";
-    this.softMm = SOFT_MM;
     this.grip = new Konva.Circle({ radius: 6, fill: "#e9edf0", stroke: "#0a0c0e", strokeWidth: 1.5, listening: false, visible: false });
     layer.add(this.grip);
   }
@@ -47,9 +46,9 @@ export class OutlineTool {
   move(point) {
     const { contours, contour, index, point: start } = this.from;
     const way = [point[0] - start[0], point[1] - start[1]];
-    const bent = contours.map((line, k) =>
-      k === contour ? bend(line, index, way, this.hooks.spacing(), this.softMm) : line,
-    );
+    const spacing = this.hooks.spacing();
+    const softMm = Math.max(SOFT_MM, 0.7 * distanceMm(point, start, spacing)); // far pulls stay round
+    const bent = contours.map((line, k) => (k === contour ? bend(line, index, way, spacing, softMm) : line));
     this.hooks.live(bent);
     this.showGrip(bent[contour][index]);
     this.hooks.loupe(bent[contour][index]);

@@ -33,7 +33,11 @@ export class Overlay {
     this.pairs.listening(movable);
     this.drawOutlines(contours, fluid);
     if (this.pairs.getChildren().length !== pairs.length) this.buildPairs(pairs.length);
-    pairs.forEach((pair, i) => this.placePair(this.pairs.getChildren()[i], pair));
+    const [inner, next] = pairs.length > 1 ? [pairs[0][1], pairs[1][0]].map((p) => this.stage.toScreen(p)) : [];
+    const gap = inner ? Math.hypot(inner.x - next.x, inner.y - next.y) : Infinity;
+    pairs.forEach((pair, i) =>
+      this.placePair(this.pairs.getChildren()[i], pair, i ? [gap, Infinity] : [Infinity, gap]),
+    );
     this.placeLabel(pairs);
     this.stage.layer.batchDraw();
   }
@@ -43,9 +47,8 @@ export class Overlay {
       ...contours.map((line) => [line, COLOURS.outline]),
       ...fluid.map((line) => [line, COLOURS.fluid]),
     ];
-    const lines = this.outlines.getChildren();
-    while (lines.length > 2 * all.length) lines[lines.length - 1].destroy();
-    while (this.outlines.getChildren().length < 2 * all.length)
+    for (const line of this.outlines.getChildren().slice(2 * all.length)) line.destroy();
+    for (let i = this.outlines.getChildren().length; i < 2 * all.length; i++)
       this.outlines.add(new Konva.Line({ closed: true, lineJoin: "round" }));
     all.forEach(([line, stroke], i) => {
       const points = this.flat(line);
@@ -101,11 +104,14 @@ export class Overlay {
         }
       },
       hitFunc: (context, self) => {
+        const { x, y, beyond, within } = self.getAttr("reach");
         context.beginPath();
-        context.arc(0, 0, TOUCH, 0, 2 * Math.PI);
+        for (const [along, across] of [[beyond, TOUCH], [beyond, -TOUCH], [-within, -TOUCH], [-within, TOUCH]])
+          context.lineTo(x * along - y * across, y * along + x * across);
         context.closePath();
         context.fillStrokeShape(self);
       },
+      reach: { x: 1, y: 0, beyond: TOUCH, within: TOUCH },
     });
     shape.on("dragstart", () => this.hooks.start());
     shape.on("dragmove", () => this.dragEnd(pair, end, shape));
@@ -121,13 +127,17 @@ export class Overlay {
     shape.on("dragend", () => (this.stage.konva.content.style.cursor = ""));
   }
 
-  placePair(group, pair) {
+  /** `gaps`: screen pixels from either end to the neighbouring layer, or Infinity. */
+  placePair(group, pair, gaps) {
     const ends = pair.map((point) => this.stage.toScreen(point));
     const [halo, line, ...crosses] = group.getChildren();
     const points = ends.flatMap(({ x, y }) => [x, y]);
     halo.points(points);
     line.setAttrs({ points, x: 0, y: 0 });
-    crosses.forEach((cross, k) => cross.position(ends[k]));
+    crosses.forEach((cross, k) => {
+      cross.position(ends[k]);
+      cross.setAttr("reach", reachOf(ends[k], ends[1 - k], gaps[k]));
+    });
   }
 
   placeLabel(pairs) {
@@ -160,4 +170,11 @@ export class Overlay {
     const pairs = this.state.pairs.map((each, i) => (i === pair ? moved : each));
     this.hooks.moved(pairs, middle(moved));
   }
+}
+
+/** Where an end is grabbed: well beyond it, and as far within as leaves room to grab the line. */
+function reachOf(end, other, gap) {
+  const long = Math.hypot(end.x - other.x, end.y - other.y);
+  const [x, y] = long > 0 ? [(end.x - other.x) / long, (end.y - other.y) / long] : [1, 0];
+  return { x, y, beyond: Math.min(TOUCH, gap / 2), within: Math.min(TOUCH, long / 3) };
 }

@@ -30,12 +30,11 @@ function showFacts({ data }) {
   const pairs = [
     ["Frame", found?.frame && data.frames > 1 ? `${found.frame} of ${data.frames}` : null],
     ["Quality", found?.quality == null ? null : number(found.quality, 2)],
-    ["Scale", scale],
-    [scale ? "" : "Scale", data.calibration_words],
+    ["Scale", scale && el("span", {}, scale, el("br"), el("span", { class: "quiet" }, data.calibration_words))],
     ["Calipers in the picture", found?.sonographer_mm == null ? null : mm(found.sonographer_mm)],
   ].filter(([, value]) => value);
   $("facts").replaceChildren(
-    ...pairs.flatMap(([what, value]) => [el("dt", {}, what), el("dd", { class: what ? "" : "quiet" }, value)]),
+    ...pairs.flatMap(([what, value]) => [el("dt", {}, what), el("dd", {}, value)]),
   );
 }
 
@@ -75,15 +74,17 @@ let speaking = null;
 
 /** The number and all that follows from it; called for every move of a caliper. */
 export function showNumber(reading) {
-  const { data, limit, thickness, mine, call } = reading;
+  const { data, edits, limit, thickness, mine, call } = reading;
   const big = $("big");
   big.classList.toggle("mine", mine && thickness !== null);
   big.classList.toggle("none", thickness === null);
+  const rejected = !edits.changed && data.review?.action === "reject";
+  big.classList.toggle("void", rejected && thickness !== null);
   if (thickness === null) big.textContent = nothing(reading);
   else big.replaceChildren(number(thickness, digitsOf(thickness, limit)), el("span", { class: "unit" }, "mm"));
   const line = $("call");
-  line.textContent = data.blind || !call ? "" : callLong(call, limit);
-  line.className = `call ${call ?? ""}`;
+  line.textContent = rejected ? "Rejected" : data.blind || !call ? "" : callLong(call, limit);
+  line.className = `call ${rejected || data.blind ? "" : (call ?? "")}`;
   showInterval(reading);
   showLayers(reading);
   $("why").textContent = why(reading);
@@ -98,7 +99,6 @@ export function showNumber(reading) {
 function nothing({ data, edits }) {
   if (data.blind) return "Place the calipers";
   if (edits.changed) return "Place the calipers";
-  if (data.review?.action === "reject") return "Rejected";
   return data.measurement?.status === "failed" ? "Not read" : "Not measured";
 }
 
@@ -128,9 +128,14 @@ function why(reading) {
   if (mine && edits.changed && here?.thickness_mm != null && here.frame !== found?.frame)
     return `The machine on frame ${here.frame}: ${inWords(here, limit)}.`;
   if (mine) return "";
+  if (data.review?.action === "reject") return sentence(data.review.reason_words);
   if (found?.status !== "measured") return found?.message ?? found?.words ?? "";
   const range = `90\u00a0% interval ${interval(found.lower_mm, found.upper_mm, limit)}. `;
   return range + callReason(found.call, limit) + (found.message ? ` ${found.message}` : "");
+}
+
+function sentence(words) {
+  return words ? `${words[0].toUpperCase()}${words.slice(1)}.` : "";
 }
 
 function showCompare(reading) {
@@ -142,8 +147,9 @@ function showCompare(reading) {
   if (line.hidden) return;
   if (found.thickness_mm == null) line.textContent = "The machine gave no number.";
   else {
-    const away = thickness === null ? "" : ` · ${difference(thickness - found.thickness_mm)}`;
-    line.textContent = `Machine ${inWords(found, limit)}${away}`;
+    const away = thickness === null ? 0 : thickness - found.thickness_mm;
+    const apart = Math.abs(away) < 0.05 ? "" : ` · yours ${difference(away)}`;
+    line.textContent = `Machine ${inWords(found, limit)}${apart}`;
   }
 }
 
@@ -154,10 +160,10 @@ export function showVerdict(reading, busy) {
   const correcting = data.blind || edits.changed;
   const corrected = data.review?.action === "correct";
   const refused = !corrected && data.measurement?.thickness_mm == null;
-  words.textContent = data.blind ? "Save reading" : correcting ? "Save correction" : corrected ? "Confirm" : refused ? "Agree" : "Accept";
+  words.textContent = data.blind ? "Save reading" : correcting ? "Save" : corrected ? "Confirm" : refused ? "Agree" : "Accept";
   key.textContent = correcting ? "C" : "A";
   accept.setAttribute("aria-keyshortcuts", key.textContent);
-  accept.title = refused && !correcting ? "Agree: there is nothing to measure" : "";
+  accept.title = correcting ? "Save what was drawn" : refused ? "Agree: there is nothing to measure" : "";
   accept.disabled = busy || !data.can_save || (correcting && (thickness === null || !edits.changed));
   $("reject").disabled = busy || !data.can_save;
 }

@@ -67,6 +67,7 @@ function quality({ quality: value }) {
 function review(item, done) {
   if (!done) return [el("span", { class: "quiet" }, stateWords("open"))];
   const tick = svg("svg", { class: "icon tick", viewBox: "0 0 24 24", "aria-hidden": "true" }, svg("path", { d: "M5 12.5l4.5 4.5L19 7.5" }));
-  const who = el("span", { class: "two quiet small" }, bdi(item.reviewer ?? ""), item.reviewed_at ? ` · ${moment(item.reviewed_at)}` : "");
+  const who = el("span", { class: "two quiet small" }, bdi(item.reviewer ?? ""), item.reviewed_at ? ` · ${day(item.reviewed_at)}` : "");
+  who.title = moment(item.reviewed_at);
   return [el("span", { class: "reviewed" }, item.state === "rejected" ? "" : tick, stateWords(item.state)), who];
 }

@@ -101,7 +101,7 @@ export class Saving {
     const reasons = reading.data.reasons;
     $("reasons").replaceChildren(
       ...reasons.map(({ key, words }, i) =>
-        el("li", {}, el("button", { type: "button", onclick: () => dialog.close(key) }, el("kbd", {}, String(i + 1)), el("span", {}, words))),
+        el("li", {}, el("button", { type: "button", onclick: () => dialog.close(key) }, el("kbd", {}, String(i + 1)), el("span", {}, words[0].toUpperCase() + words.slice(1)))),
       ),
     );
     const digit = (event) => {

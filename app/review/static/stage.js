@@ -5,6 +5,7 @@ import { clampPoint } from "./geometry.js";
 import { fit, keepInside, toFrame, toScreen, zoomAt } from "./transform.js";
 
 const STEP = 1.25;
+Konva.dragButtons = [0]; // the middle one pans
 
 export class Stage {
   /** `element` holds the canvas. `onView` is called when the picture has moved on the screen. */
@@ -110,6 +111,14 @@ export class Stage {
       this.element.classList.toggle(each, each === name);
   }
 
+  /** While the space bar is down every drag moves the picture. */
+  hold(held) {
+    this.space = held;
+    this.panned = false;
+    this.layer.listening(!held);
+    this.restCursor();
+  }
+
   restCursor() {
     this.cursor(this.space ? "grab" : this.tool?.cursor ?? "grab");
   }
@@ -139,7 +148,7 @@ export class Stage {
   }
 
   shapeAt(event) {
-    return this.konva.getIntersection(this.placeOf(event))?.draggable() ?? false;
+    return !this.space && (this.konva.getIntersection(this.placeOf(event))?.draggable() ?? false);
   }
 
   down(event) {

@@ -1,9 +1,9 @@
 // The thickness of every frame as a strip under a cine; a click or drag goes to a frame.
 
 import { svg } from "./dom.js";
-import { mm } from "./numbers.js";
+import { mm, threshold as thresholdWords } from "./numbers.js";
 
-const [LEFT, TOP, FOOT] = [22, 8, 14];
+const [LEFT, TOP, FOOT] = [36, 8, 16];
 
 export class Strip {
   /** `go(frame)` is called when a person chooses a frame. */
@@ -43,7 +43,7 @@ export class Strip {
     const wide = Math.max(this.x(2) - this.x(1), 4);
     this.now.setAttribute("x", x - wide / 2);
     this.now.setAttribute("width", wide);
-    this.nowLine.setAttribute("d", `M${x} 0V${this.height}`);
+    this.nowLine.setAttribute("d", `M${x} 0V${this.height - FOOT}`);
     this.number.setAttribute("x", Math.min(Math.max(x, LEFT + 8), this.width - 12));
     this.number.textContent = shown;
     const row = this.data.rows.find(({ frame }) => frame === shown);
@@ -72,14 +72,14 @@ export class Strip {
     const floor = this.height - FOOT;
     const y = (value) => floor - (Math.min(value, most) / most) * (floor - TOP);
     const picture = svg("svg", { viewBox: `0 0 ${this.width} ${this.height}`, "aria-hidden": "true" });
-    this.now = svg("rect", { class: "now", y: 0, height: this.height });
+    this.now = svg("rect", { class: "now", y: 0, height: floor });
     this.nowLine = svg("path", { class: "now-line" });
     this.number = svg("text", { y: this.height - 2, "text-anchor": "middle" });
     picture.append(this.now, svg("path", { class: "axis", d: `M${LEFT} ${floor}H${this.width}` }));
     if (rows.length)
       picture.append(
         svg("path", { class: "limit", d: `M${LEFT} ${y(limit)}H${this.width}` }),
-        svg("text", { x: LEFT - 5, y: y(limit) + 4, "text-anchor": "end" }, String(limit)),
+        svg("text", { x: LEFT - 4, y: y(limit) + 4, "text-anchor": "end" }, thresholdWords(limit)),
       );
     for (const row of rows) picture.append(...this.markOf(row, y, floor, best));
     if (mine != null) picture.append(svg("path", { class: "mine", d: `M${this.x(mine) - 4} ${floor + 9}L${this.x(mine)} ${floor + 2}L${this.x(mine) + 4} ${floor + 9}Z` }));

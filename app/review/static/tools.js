@@ -185,6 +185,12 @@ export class Tools {
     else desk.change(reading.ofMachine(found));
   }
 
+  /** A clip that the machine refused, and that a person may measure all the same. */
+  wantsNumber({ data, edits, work }) {
+    const refused = data.measurement && data.measurement.thickness_mm == null;
+    return refused && !edits.changed && !data.review && data.can_save && this.desk.frame === work.frame && this.mayDraw(true);
+  }
+
   /** The line above the picture that says what is meant next. */
   hint() {
     const { desk } = this;
@@ -202,7 +208,13 @@ export class Tools {
       button("Go there", "G", () => desk.scrub(work.frame));
       if (!reading.data.blind) button("Measure here", "M", () => this.here());
     }
-    const state = `${words}|${buttons.length}`;
+    else if (this.wantsNumber(reading)) {
+      const outlined = reading.contours(frame).length > 0;
+      words = pairs.length ? "No number: drag the calipers, or" : "No number:";
+      if (outlined) button("Measure the outline", "S", () => this.snap());
+      else button("Place calipers", "D", () => this.use("place"));
+    }
+    const state = `${words}|${buttons.map((each) => each.textContent)}`;
     if (state === this.hinted) return;
     this.hinted = state;
     $("hint").hidden = !words;

@@ -3,7 +3,7 @@
 import { el, svg } from "./dom.js";
 import { day, mm, threshold as thresholdWords } from "./numbers.js";
 
-const [LEFT, RIGHT, TOP, BOTTOM] = [26, 292, 10, 96];
+const [LEFT, RIGHT, TOP, BOTTOM] = [36, 294, 8, 96];
 
 /** `points` [{id, acquired_at, thickness_mm, reviewed, call}] with a thickness, oldest first. */
 export function trendPicture(points, here, limit, open) {
@@ -17,9 +17,8 @@ export function trendPicture(points, here, limit, open) {
   picture.append(
     svg("path", { class: "axis", d: `M${LEFT} ${BOTTOM}H${RIGHT}` }),
     svg("path", { class: "limit", d: `M${LEFT} ${y(limit)}H${RIGHT}` }),
-    svg("text", { x: LEFT - 5, y: y(limit) + 4, "text-anchor": "end" }, String(limit)),
+    svg("text", { x: LEFT - 5, y: y(limit) + 4, "text-anchor": "end" }, thresholdWords(limit)),
     svg("text", { x: LEFT - 5, y: BOTTOM + 3, "text-anchor": "end" }, "0"),
-    svg("text", { x: LEFT - 5, y: TOP, "text-anchor": "end" }, "mm"),
     svg("path", { class: "path", d: shown.map((p, i) => `${i ? "L" : "M"}${x(i)} ${y(p.thickness_mm)}`).join("") }),
   );
   shown.forEach((point, i) => picture.append(dot(point, x(i), y(point.thickness_mm), point.id === here, limit, open)));

@@ -9,7 +9,7 @@ from pydicom.uid import generate_uid
 
 from data.phantom.dicom import Phantom, Renderer, make_phantom, write_dicom
 
-# A patient's name may hold anything.
+# A patient's name and number may hold anything.
 SCRIPT = "<script>document.title='owned'</script>"
 # Rows this much coarser than columns in the clip with oblong pixels.
 OBLONG = 1.6
@@ -20,8 +20,8 @@ STILLS = (
     ("W1", "WEBER^ANNA", "20260202", 7, 5.7),
     ("W1", "WEBER^ANNA", "20260302", 5, 6.4),
     ("W1", "WEBER^ANNA", "20260330", 11, 7.6),
-    ("W2", SCRIPT, "20260112", 12, 6.2),
-    ("W2", SCRIPT, "20260209", 13, 8.4),
+    (SCRIPT, SCRIPT, "20260112", 12, 6.2),
+    (SCRIPT, SCRIPT, "20260209", 13, 8.4),
     ("W3", "LI^MEI", "20260119", 14, 10.5),
     ("W3", "LI^MEI", "20260216", 15, 4.1),
     ("W4", "OKAFOR^ADA", "20260126", 16, 9.1),
@@ -31,23 +31,29 @@ STILLS = (
 )
 
 
-def write_archive(folder: Path, cine_frames: int = 12) -> Path:
-    """Write sixteen clips and a broken file into `folder` and return it."""
+def write_archive(folder: Path, renderer: Renderer = Renderer.RANDOM, cine_frames: int = 6) -> Path:
+    """Write sixteen clips and a broken file into `folder` and return it.
+
+    Randomised pictures are made ten times as fast as the physical ones that the documentation shows.
+    """
+
+    def phantom_of(seed: int, mm: float | None, frames: int = 1, visible: bool = True) -> Phantom:
+        return make_phantom((seed,), mm, frames, renderer, visible=visible)
+
     folder.mkdir(parents=True, exist_ok=True)
     for i, (patient, name, date, seed, mm) in enumerate(STILLS):
-        phantom = make_phantom((seed,), mm, 1, Renderer.PHYSICAL)
-        _write(phantom, folder / f"still-{i + 1:02d}.dcm", patient, name, date)
-    cine = make_phantom((2,), 8.0, cine_frames, Renderer.PHYSICAL)
-    _write(cine, folder / "cine.dcm", "W2", SCRIPT, "20260309")
+        _write(phantom_of(seed, mm), folder / f"still-{i + 1:02d}.dcm", patient, name, date)
+    cine = phantom_of(2, 8.0, cine_frames)
+    _write(cine, folder / "cine.dcm", SCRIPT, SCRIPT, "20260309")
     oblong = folder / "oblong.dcm"
-    _write(make_phantom((4,), 5.4, 1, Renderer.PHYSICAL), oblong, "W6", "ROSSI^EVA", "20260310")
+    _write(phantom_of(4, 5.4), oblong, "W6", "ROSSI^EVA", "20260310")
     _stretch(oblong)
     unscaled = folder / "unscaled.dcm"
-    _write(make_phantom((7,), 6.6, 1, Renderer.PHYSICAL), unscaled, "W6", "ROSSI^EVA", "20260217")
+    _write(phantom_of(7, 6.6), unscaled, "W6", "ROSSI^EVA", "20260217")
     ds = dcmread(unscaled)
     del ds.SequenceOfUltrasoundRegions
     ds.save_as(unscaled)
-    nothing = make_phantom((23,), None, 1, Renderer.PHYSICAL, visible=False)
+    nothing = phantom_of(23, None, visible=False)
     _write(nothing, folder / "nothing.dcm", "W3", "LI^MEI", "20260316")
     (folder / "broken.dcm").write_bytes(b"\0" * 128 + b"DICM" + b"\xff" * 64)
     return folder
