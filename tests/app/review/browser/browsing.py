@@ -30,7 +30,7 @@ def measured_archive(folder: Path, renderer=Renderer.RANDOM, cine_frames=6) -> P
 
 
 class Person:
-    """Somebody at a page of a server. `expected` are statuses of refusals that the test provokes."""
+    """Somebody at a page of a server. `expected`: statuses of refusals that the test provokes."""
 
     def __init__(self, browser, server, width=1280, height=720, expected=(), **options):
         self.server, self.expected = server, expected
@@ -41,7 +41,7 @@ class Person:
         self.page.on("console", self._heard)
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
         self.page.on("request", self._asked)
-        self.page.on("response", lambda answer: self.answers.append(answer))
+        self.page.on("response", self._answered)
 
     def _heard(self, message):
         if message.type not in ("error", "warning"):
@@ -50,12 +50,12 @@ class Person:
         if not (refused and int(refused[1]) in self.expected):
             self.faults.append(message.text)
 
+    def _answered(self, answer):
+        self.answers.append(answer)
+
     def _asked(self, request):
-        asked = urlsplit(request.url)
-        if (
-            asked.scheme in ("http", "https")
-            and asked.netloc != urlsplit(self.server.address).netloc
-        ):
+        asked, own = urlsplit(request.url), urlsplit(self.server.address)
+        if asked.scheme in ("http", "https") and asked.netloc != own.netloc:
             self.elsewhere.append(request.url)
 
     def leave(self):

@@ -7,14 +7,11 @@ import shutil
 from contextlib import ExitStack
 
 import pytest
-
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-
 from browsing import Person, measured_archive
-from data.phantom.dicom import Renderer
 
 from app.review.serve import running
 from app.review.settings import Settings
+from data.phantom.dicom import Renderer
 from models.bundle import load_bundle
 from models.runtime import OpenVinoRuntime
 
@@ -25,6 +22,7 @@ PICTURES = os.environ.get("ENDOMETER_SCREENSHOTS")
 @pytest.fixture(scope="session")
 def chromium():
     """A browser of the system; playwright's own are not downloaded."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if CHROMIUM is None:
         pytest.skip("there is no Chromium: apt-get install chromium")
     with sync_api.sync_playwright() as playwright:

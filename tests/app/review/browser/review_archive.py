@@ -1,4 +1,4 @@
-"""An archive to review: phantoms with patients, dates, a cine, oblong pixels and what goes wrong."""
+"""An archive to review: phantoms of several patients, a cine, oblong pixels, what goes wrong."""
 
 from pathlib import Path
 
@@ -34,7 +34,7 @@ STILLS = (
 def write_archive(folder: Path, renderer: Renderer = Renderer.RANDOM, cine_frames: int = 6) -> Path:
     """Write sixteen clips and a broken file into `folder` and return it.
 
-    Randomised pictures are made ten times as fast as the physical ones that the documentation shows.
+    Randomised pictures are made ten times as fast as the physical ones of the documentation.
     """
 
     def phantom_of(seed: int, mm: float | None, frames: int = 1, visible: bool = True) -> Phantom:

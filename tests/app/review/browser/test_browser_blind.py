@@ -15,12 +15,13 @@ def reader(serve, person):
 def said_in(person):
     """What the page shows and was sent since the last time; a page that was left is forgotten."""
     person.page.wait_for_load_state("networkidle")
-    texts = [person.page.content()]
-    for answer in person.answers:
-        if re.search("json|html", answer.headers.get("content-type", "")) and answer.status == 200:
-            texts.append(answer.text())
+    sent = [
+        answer.text()
+        for answer in person.answers
+        if re.search("json|html", answer.headers.get("content-type", "")) and answer.status == 200
+    ]
     person.answers.clear()
-    return texts
+    return [person.page.content(), *sent]
 
 
 def machine_numbers(server):

@@ -71,9 +71,9 @@ def test_an_outline_survives_being_painted_on_elsewhere(page):
             const g = await import("/static/geometry.js");
             const field = m.rasterise([circle], [0, 0, 119, 159]);
             const [line] = m.outerContours(field);
-            const off = line.map(([r, c]) => Math.abs(Math.hypot((r - 50) / 20, (c - 60) / 30) - 1));
+            const off = line.map(([r, c]) => Math.hypot((r - 50) / 20, (c - 60) / 30) - 1);
             m.paint(field, [100, 130], [100, 130], 4, [1, 1]);
-            return [g.areaMm2(line, [1, 1]), Math.max(...off), m.outerContours(field).length];
+            return [g.areaMm2(line, [1, 1]), Math.max(...off.map(Math.abs)), m.outerContours(field).length];
         }""",
         CIRCLE,
     )
@@ -91,7 +91,8 @@ def test_a_dab_of_the_brush_is_round_in_millimetres(page, spacing):
             const field = m.emptyField([10, 20, 109, 149]);
             m.paint(field, [60, 80], [60, 80], 12 * mm[0], mm);
             const [line] = m.outerContours(field);
-            const span = (k) => Math.max(...line.map((p) => p[k])) - Math.min(...line.map((p) => p[k]));
+            const along = (k) => line.map((p) => p[k]);
+            const span = (k) => Math.max(...along(k)) - Math.min(...along(k));
             return [g.areaMm2(line, mm), span(0) * mm[0], span(1) * mm[1]];
         }""",
         spacing,
@@ -111,7 +112,8 @@ def test_screen_and_frame_are_inverse_and_pixels_square_in_millimetres(page):
             const down = m.toScreen([151.25, 60.5], view, box, mm);
             const right = m.toScreen([150.25, 61.5], view, box, mm);
             const corner = m.toScreen([99.5, 49.5], m.fit(box, mm, 800, 600), box, mm);
-            return [m.toFrame(there, view, box, mm), (down.y - there.y) / (right.x - there.x), corner];
+            const tall = (down.y - there.y) / (right.x - there.x);
+            return [m.toFrame(there, view, box, mm), tall, corner];
         }""",
     )
     assert seen[0] == pytest.approx([150.25, 60.5])
@@ -126,7 +128,8 @@ def test_the_point_under_the_wheel_stays(page):
         """(m) => {
             const [box, view] = [[0, 0, 99, 99], { scale: 3, x: 20, y: -30 }];
             const at = { x: 111, y: 222 };
-            return [view, m.zoomAt(view, 1.7, at.x, at.y, 0.1)].map((v) => m.toFrame(at, v, box, null));
+            const views = [view, m.zoomAt(view, 1.7, at.x, at.y, 0.1)];
+            return views.map((each) => m.toFrame(at, each, box, null));
         }""",
     )
     assert after == pytest.approx(before)
