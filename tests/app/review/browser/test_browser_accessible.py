@@ -8,7 +8,8 @@ CONTRAST = """() => {
     const [r, g, b, a = 1] = text.match(/[\\d.]+/g).map(Number);
     return [r, g, b, a];
   };
-  const over = ([r, g, b, a], [R, G, B]) => [r * a + R * (1 - a), g * a + G * (1 - a), b * a + B * (1 - a), 1];
+  const over = ([r, g, b, a], under) =>
+    [...[r, g, b].map((value, k) => value * a + under[k] * (1 - a)), 1];
   const light = ([r, g, b]) => {
     const part = (v) => ((v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
     return 0.2126 * part(r) + 0.7152 * part(g) + 0.0722 * part(b);
@@ -27,7 +28,8 @@ CONTRAST = """() => {
   while (walker.nextNode()) {
     const element = walker.currentNode.parentElement;
     const box = element.getBoundingClientRect();
-    if (!walker.currentNode.textContent.trim() || !element.checkVisibility() || box.width < 2) continue;
+    const text = walker.currentNode.textContent.trim();
+    if (!text || !element.checkVisibility() || box.width < 2) continue;
     if (element.closest(":disabled, .unseen, script, title")) continue;
     const style = getComputedStyle(element);
     const below = ground(element);
@@ -35,7 +37,7 @@ CONTRAST = """() => {
     const [a, b] = [light(over(parse(ink), below)), light(below)].sort((x, y) => y - x);
     const large = parseFloat(style.fontSize) >= 24;
     const ratio = (a + 0.05) / (b + 0.05);
-    if (ratio < (large ? 3 : 4.5)) poor.push([walker.currentNode.textContent.trim(), ratio, ink]);
+    if (ratio < (large ? 3 : 4.5)) poor.push([text, ratio, ink]);
   }
   return poor;
 }"""
@@ -99,8 +101,8 @@ def test_what_has_the_focus_is_seen(ada):
                 const style = getComputedStyle(ring);
                 const inner = at.querySelector?.(".ring");
                 const drawn = inner && getComputedStyle(inner).strokeWidth !== "0px";
-                return [at.id || at.getAttribute("aria-label") || at.tagName,
-                        drawn || (style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2)];
+                const ringed = style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2;
+                return [at.id || at.getAttribute("aria-label") || at.tagName, drawn || ringed];
             }"""
         )
         if name != "BODY":

@@ -73,7 +73,8 @@ def test_an_outline_survives_being_painted_on_elsewhere(page):
             const [line] = m.outerContours(field);
             const off = line.map(([r, c]) => Math.hypot((r - 50) / 20, (c - 60) / 30) - 1);
             m.paint(field, [100, 130], [100, 130], 4, [1, 1]);
-            return [g.areaMm2(line, [1, 1]), Math.max(...off.map(Math.abs)), m.outerContours(field).length];
+            const away = Math.max(...off.map(Math.abs));
+            return [g.areaMm2(line, [1, 1]), away, m.outerContours(field).length];
         }""",
         CIRCLE,
     )
