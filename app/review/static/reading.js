@@ -4,7 +4,6 @@ import { Edits, isState } from "./edits.js";
 import { callOf, distanceMm, insideMm, joinLayers, splitLayers, sumMm } from "./geometry.js";
 
 const EMPTY = { calipers: null, layers: null, contours: null, fluid: null, stale: false };
-const DECIMALS = 1000; // of a pixel: what is sent
 
 export class Reading {
   /** `data` is the clip as the server gives it. */
@@ -12,6 +11,7 @@ export class Reading {
     this.data = data;
     this.limit = data.threshold_mm;
     this.onFrame = new Map(); // frame -> what the machine measured and drew there
+    this.snapped = new WeakMap(); // calipers -> the thickness that came with them, and of what
     this.edits = new Edits(this.start(data));
     this.note = "";
   }
@@ -77,11 +77,13 @@ export class Reading {
 
   /** What calipers or layers measure, as the server computes it from what is sent. */
   get drawnMm() {
-    const { calipers, layers, fluid } = this.work;
+    const { calipers, layers, contours, fluid } = this.work;
     const spacing = this.spacing(this.pairs.flat());
     if (!spacing) return null;
     if (layers) return sumMm(layers, spacing);
     if (!calipers) return null;
+    const snapped = this.snapped.get(calipers);
+    if (snapped && snapped.contours === contours && snapped.fluid === fluid) return snapped.mm;
     return distanceMm(...calipers, spacing) - insideMm(...calipers, fluid ?? [], spacing);
   }
 
@@ -125,10 +127,10 @@ export class Reading {
       version: this.data.version,
       action,
       frame: action === "withdraw" ? null : frame,
-      calipers: drawn && !layers ? rounded(calipers) : null,
-      layers: drawn ? rounded(layers) : null,
-      contours: outlined ? rounded(this.contours(frame)) : null,
-      fluid: drawn ? rounded(fluid) : null,
+      calipers: drawn && !layers ? calipers : null,
+      layers: drawn ? layers : null,
+      contours: outlined ? this.contours(frame) : null,
+      fluid: drawn ? fluid : null,
       note: this.note.trim() || null,
       ...more,
     };
@@ -149,9 +151,4 @@ export class Reading {
   get unsaved() {
     return this.edits.changed || this.note.trim() !== "";
   }
-}
-
-function rounded(value) {
-  if (typeof value === "number") return Math.round(value * DECIMALS) / DECIMALS;
-  return Array.isArray(value) ? value.map(rounded) : value;
 }

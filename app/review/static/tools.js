@@ -155,6 +155,7 @@ export class Tools {
       if (reading !== desk.reading) return;
       // the calipers span the fluid: what is taken off must be saved with them
       const drawn = fluid.length ? { contours, fluid } : {};
+      if (fluid.length) reading.snapped.set(found.calipers, { mm: found.thickness_mm, contours, fluid });
       desk.change(reading.drawnOn(frame, { calipers: found.calipers, layers: null, stale: false, ...drawn }));
     } catch (error) {
       toast(error.message, { problem: true });
