@@ -24,6 +24,8 @@ from inference.records import Status
 
 # How often a save that overrides others tries again when they go on saving.
 TRIES = 20
+# A line around an endometrium has one or two thousand pixels; work grows with its length.
+LONGEST_PX = 50_000.0
 # Calipers that lie as near to where they were placed were not moved.
 SAME_PX = 0.01
 
@@ -236,6 +238,12 @@ def _points(given: ReviewIn) -> NDArray[np.float64] | None:
 def _check_size(polygons: Polygons) -> None:
     if sum(len(polygon) for polygon in polygons) > MOST_POINTS:
         raise RefusedError(422, f"An outline has at most {MOST_POINTS:,} points.")
+    around = 0.0
+    for polygon in polygons:
+        corners = np.asarray(polygon, float)
+        around += float(np.hypot(*(corners - np.roll(corners, 1, axis=0)).T).sum())
+    if around > LONGEST_PX:
+        raise RefusedError(422, "This is no outline: it runs back and forth without end.")
 
 
 def _scale(
