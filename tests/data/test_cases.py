@@ -299,7 +299,7 @@ def test_the_share_of_a_pixel_is_what_a_point_in_polygon_test_says(contours):
     """Another implementation, point by point; corners off the samples, where both agree."""
     from skimage.measure import points_in_poly
 
-    outlines = [np.round(np.array(c), 2) + (0.00317, 0.00571) for c in contours]
+    outlines = [np.round(c, 2) + np.array((0.00317, 0.00571)) for c in contours]
     along = (np.arange(20 * FINE) + 0.5) / FINE - 0.5
     across = (np.arange(25 * FINE) + 0.5) / FINE - 0.5
     points = np.stack(np.meshgrid(along, across, indexing="ij"), -1).reshape(-1, 2)
