@@ -18,6 +18,7 @@ from imaging.reasons import Refusal
 from imaging.ruler import Ruler
 from inference.clip import Settings as MeasureSettings
 from inference.clip import look_at, measure_frame
+from inference.engines import cores
 from inference.frame import View
 from inference.records import Measurement, Status
 from models.bundle import Bundle, BundleError, load_bundle
@@ -143,7 +144,8 @@ class Measurer:
                         f"{bundle.name!r}: another one would draw other outlines. Start the page "
                         "with --bundle FOLDER of the run's model.",
                     )
-                self._network = bundle, OpenVinoRuntime(bundle)
+                # One core stays free for whoever turns the page meanwhile.
+                self._network = bundle, OpenVinoRuntime(bundle, max(1, cores() - 1))
             except BundleError as error:
                 raise RefusedError(409, f"The model cannot be used: {error}") from None
         return self._network
