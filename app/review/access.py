@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import APIRouter, Depends, Path, Request, Response
 
 from app.review.accounts import Role
+from app.review.guard import LOG
 from app.review.models import (
     DoneOut,
     ErrorOut,
@@ -106,7 +107,7 @@ def changing_admin(request: Request) -> Session:
 
 
 def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    return {status: {"model": ErrorOut} for status in (400, 403, 413, 421, *statuses)}
+    return {status: {"model": ErrorOut} for status in (400, 403, 413, 421, 503, *statuses)}
 
 
 @router.post("/api/login", responses=_errors(401, 404, 422, 429))
@@ -121,6 +122,7 @@ def login(request: Request, response: Response, given: LoginIn) -> MeOut:
     account = desk.accounts.check(given.name, given.password)
     if account is None:
         desk.brake.failed(given.name, address)
+        LOG.warning("a login failed")
         raise RefusedError(401, "Name or password is wrong.")
     desk.brake.succeeded(given.name)
     desk.sessions.end(request.cookies.get(cookie_name(request)))

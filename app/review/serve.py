@@ -84,6 +84,10 @@ def serve(settings: Settings, ready: Callable[[Running], None]) -> None:
     # Readers of files warn with what the file says and where it lies.
     warnings.simplefilter("ignore")
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+    if settings.accounts:
+        log = logging.getLogger("endometer.review")
+        log.setLevel(logging.INFO)
+        log.addHandler(logging.StreamHandler())
     server, taken, running = _server(settings)
     try:
         ready(running)

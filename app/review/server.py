@@ -9,11 +9,12 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from app.review import access, pages, routes
 from app.review.desk import Desk
-from app.review.guard import TOO_LARGE, Guard
+from app.review.guard import LOG, TOO_LARGE, Guard
 from app.review.settings import LOOPBACK_NAMES, RefusedError, Settings
 
 
@@ -49,6 +50,7 @@ def create_app(settings: Settings) -> FastAPI:
         (RefusedError, _refused),
         (RequestValidationError, _invalid),
         (HTTPException, _http),
+        (SQLAlchemyError, _unsaved),
     ):
         app.add_exception_handler(kind, handler)  # type: ignore[arg-type]
     app.add_middleware(Guard, hosts=list(_hosts(settings)), hsts=settings.certificate is not None)
@@ -95,6 +97,16 @@ async def _invalid(request: Request, error: RequestValidationError) -> Response:
     if found["type"] in ("value_error", "json_invalid"):
         words = f"{place}: this is no valid JSON or value."
     return _answer(request, 422, words, {}, {})
+
+
+async def _unsaved(request: Request, error: SQLAlchemyError) -> Response:
+    """A full disk, a database that does not answer: whoever saved must know that nothing was."""
+    LOG.error("%s of the database", type(error).__name__)
+    words = (
+        "The database of reviews does not answer or cannot be written: nothing was saved. Try "
+        "again, or tell the administrator."
+    )
+    return _answer(request, 503, words, {}, {})
 
 
 async def _http(request: Request, error: HTTPException) -> Response:

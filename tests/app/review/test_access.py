@@ -1,13 +1,19 @@
 """Attacks on who gets in: tokens, sessions, accounts, passwords."""
 
 import re
+import shutil
+import ssl
+import subprocess
 import threading
 
+import httpx
 import pytest
 from review_run import PASSWORD, Seat
 
 from app.review.accounts import FREE_FAILURES, Accounts, Role
 from app.review.database import USERS, open_database
+from app.review.serve import running
+from app.review.settings import Settings
 
 # The token of the address.
 
@@ -264,6 +270,40 @@ def test_without_tls_there_is_no_token_login_on_a_network(network):
     assert seat.get("/", token=token).headers["location"] == "/worklist"
     assert seat.get("/api/me").status_code == 401
     assert seat.get("/worklist").headers["location"] == "/login?next=/worklist"
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="makes the certificate")
+def test_with_a_certificate_the_server_itself_does_tls(folder, tmp_path):
+    certificate, key = tmp_path / "c.pem", tmp_path / "k.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
+         "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out",
+         certificate],
+        check=True,
+        capture_output=True,
+    )  # fmt: skip
+    base = f"sqlite:///{tmp_path / 'tls.sqlite'}"
+    engine = open_database(tmp_path, base)
+    Accounts(engine).add("ada", PASSWORD, Role.ADMIN)
+    engine.dispose()
+    options = {"database": base, "host": "0.0.0.0", "names": ("localhost",), "prefetch": False}
+    settings = Settings(folder=folder, certificate=certificate, key=key, **options)
+    with running(settings) as server:
+        address = server.address.replace("0.0.0.0", "localhost")
+        assert address.startswith("https://")
+        with httpx.Client(
+            base_url=address, verify=ssl.create_default_context(cafile=certificate)
+        ) as b:
+            csrf = re.search('name="csrf" content="([^"]+)"', b.get("/login").text)[1]
+            done = b.post(
+                "/api/login",
+                json={"name": "ada", "password": PASSWORD},
+                headers={"X-CSRF-Token": csrf, "Origin": address},
+            )
+            assert done.status_code == 200 and b.get("/api/me").json()["role"] == "admin"
+            assert "max-age" in done.headers["strict-transport-security"]
+        with pytest.raises(httpx.TransportError):
+            httpx.get(address.replace("https", "http") + "/health")
 
 
 def test_on_this_machine_there_are_no_accounts_to_guess(local):

@@ -293,6 +293,26 @@ def test_a_clip_without_a_scale_takes_no_calipers(person):
     assert person.review(clip, "reject", reason="wrong_scale").status_code == 201
 
 
+def test_a_full_disk_says_that_nothing_was_saved(person):
+    clip = person.clip("a/one.dcm")
+    with person.desk.engine.connect() as base:
+        (pages,) = base.exec_driver_sql("PRAGMA page_count").one()
+
+    from sqlalchemy import event
+
+    @event.listens_for(person.desk.engine, "begin")
+    def full(connection):
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+
+    answer = person.review(clip, "reject", reason="other", note="x" * 2000)
+    for n in range(40):
+        if answer.status_code != 201:
+            break
+        answer = person.review(clip | {"version": n + 1}, "reject", reason="other", note="x" * 2000)
+    assert answer.status_code == 503 and "nothing was saved" in answer.json()["error"]
+    assert len(list(person.desk.store.all())) == person.clip("a/one.dcm")["version"] == n
+
+
 PLACES = st.integers(-20, 20)
 
 
