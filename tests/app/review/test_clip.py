@@ -7,6 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 from PIL import Image
+from pydicom import dcmread
 from review_run import rows_of
 from test_worklist import put, table_row
 
@@ -33,6 +34,31 @@ def test_a_frame_is_the_box_of_the_clip_bit_by_bit_and_black_around_the_sector(s
         same = shown == luma
         assert (shown[~same] == 0).all() and same.mean() > 0.6
         assert shown[0, 0] == 0 == shown[-1, 0], "the corners of a sector are outside of it"
+
+
+def test_what_is_written_beside_the_picture_is_shown_with_identities_alone(
+    run, seat, measured, tmp_path
+):
+    """A name burned in within the region of the file, beside the fan."""
+    top, left, *_ = seat().enter().clip("one.dcm")["box"]
+    data = dcmread(measured / "clips/a/one.dcm")
+    pixels = data.pixel_array.copy()
+    pixels[top + 4 : top + 14, left + 4 : left + 60 : 2] = 255
+    data.PixelData = pixels.tobytes()
+    path = tmp_path / "named.dcm"
+    data.save_as(path)
+    row = next(r for r in read_run(run).rows if r["file"].endswith("a/one.dcm"))
+    put(run, [row | {"file": str(path), "sha256": sha256(path)}])
+    found = {}
+    for identity in (False, True):
+        person = seat(show_identity=identity).enter()
+        clip = person.clip("named.dcm")
+        shown = picture(person.get(f"/frames/{clip['id']}/1.png"))
+        row_0, column_0 = top + 4 - clip["box"][0], left + 4 - clip["box"][1]
+        found[identity] = shown[row_0 : row_0 + 10, column_0 : column_0 + 56].max()
+        small = picture(person.get(f"/thumbnails/{clip['id']}.jpg"))
+        assert small.max() > 0
+    assert found == {False: 0, True: 255}
 
 
 def test_with_identities_all_of_the_frame_is_shown(seat, measured):
