@@ -47,3 +47,19 @@ def user_calibration(text: str) -> "Calibration":
     if isinstance(scale, Calibration):
         return scale
     raise usage(f"--spacing {text}: {scale.message}")
+
+
+def read_key(path: Path | None) -> bytes | None:
+    """Return the key of `--pseudonymise KEYFILE`; raise what ends a call with one that is none."""
+    if path is None:
+        return None
+    try:
+        key = path.read_bytes().strip()
+    except OSError as error:
+        raise usage(f"--pseudonymise {path} cannot be read: {error.strerror}.") from None
+    if len(key) < 16:
+        raise usage(
+            f"--pseudonymise {path} has {len(key)} bytes; a key needs 16 or more, for instance "
+            "from `openssl rand -hex 32`."
+        )
+    return key

@@ -6,7 +6,16 @@ from typing import Annotated
 
 import typer
 
-from app import measuring, research
+from app import (
+    agree,
+    bundles,
+    comparing,
+    datasets,
+    measuring,
+    research,
+    reviewing,
+    shipping,
+)
 from app.base import FAILED, Model, end, usage, user_calibration
 
 app = typer.Typer(
@@ -207,6 +216,12 @@ def demo(
 
 
 app.add_typer(research.commands)
+app.add_typer(datasets.commands, name="dataset")
+app.add_typer(comparing.commands)
+app.add_typer(agree.commands)
+app.add_typer(shipping.commands)
+app.add_typer(bundles.commands, name="bundle")
+app.add_typer(reviewing.commands)
 
 
 def main() -> None:

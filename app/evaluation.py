@@ -25,11 +25,14 @@ WIDE = 132
 
 
 @contextmanager
-def progress(stream: TextIO, total: int) -> Iterator[Callable[[], None]]:
-    """Show a bar on `stream` if it is a terminal; yields what to call after each of `total`."""
+def progress(
+    stream: TextIO, total: int | None, what: str = "cases"
+) -> Iterator[Callable[[], None]]:
+    """Show a bar on `stream` if it is a terminal; yields what to call after each of `total`
+    (None: nobody knows)."""
     screen = Console(file=stream)
     with Progress(console=screen, disable=not stream.isatty(), transient=True) as bar:
-        task = bar.add_task("cases", total=total)
+        task = bar.add_task(what, total=total)
         yield lambda: bar.advance(task)
 
 

@@ -14,6 +14,7 @@ from app.base import (
     Model,
     check_device,
     end,
+    read_key,
     usage,
     user_calibration,
 )
@@ -170,7 +171,7 @@ def measure(  # noqa: PLR0913, PLR0917 - a command line's options are its interf
     if all(map(_is_nowhere, sources)):  # one of many is a row, not an end
         raise usage(f"there is no {', no '.join(map(str, sources))}.")
     user = None if spacing is None else user_calibration(spacing)
-    key = _read_key(pseudonymise)
+    key = read_key(pseudonymise)
     part = _read_shard(shard)
 
     from inference.clip import Settings
@@ -327,18 +328,3 @@ def _is_nowhere(source: Path) -> bool:
     except (OSError, ValueError):
         return False  # its row will say what is wrong with it
     return False
-
-
-def _read_key(path: Path | None) -> bytes | None:
-    if path is None:
-        return None
-    try:
-        key = path.read_bytes().strip()
-    except OSError as error:
-        raise usage(f"--pseudonymise {path} cannot be read: {error.strerror}.") from None
-    if len(key) < 16:
-        raise usage(
-            f"--pseudonymise {path} has {len(key)} bytes; a key needs 16 or more, for instance "
-            "from `openssl rand -hex 32`."
-        )
-    return key

@@ -160,6 +160,15 @@ def train(
             help="Begin from the weights of a run or a bundle; `default` is the shipped one.",
         ),
     ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            metavar="K",
+            min=2,
+            max=20,
+            help="Train a network for each of K folds of the patients, in OUT/fold-1 and so on.",
+        ),
+    ] = None,
 ) -> None:
     """Train the network on phantoms, on annotated images of your own, or on both.
 
@@ -172,7 +181,8 @@ def train(
     try:
         from training.checkpoint import RunError
         from training.config import ConfigError, read_config
-        from training.train import train as run
+        from training.ensemble import train_all as run
+        from training.team import joined
     except ImportError as error:
         raise usage(
             f"training needs packages that are missing ({error}): pip install 'endometer[train]'"
@@ -181,8 +191,8 @@ def train(
     from data.cases import CasesError
 
     try:
-        with watching(sys.stderr) as watch:
-            checkpoint = run(read_config(config), out, start, watch)
+        with joined() as team, watching(sys.stderr) as watch:
+            every = run(read_config(config), out, start, watch, folds=folds or 0, team=team)
     except (CasesError, ConfigError, RunError) as error:
         raise usage(str(error)) from None
     except OSError as error:
@@ -191,4 +201,6 @@ def train(
         ) from None
     except KeyboardInterrupt:
         raise end(f"interrupted. The same command goes on with {out}.", INTERRUPTED) from None
-    typer.echo(f"{checkpoint} has the trained weights.")
+    if team.leads:
+        for checkpoint in every:
+            typer.echo(f"{checkpoint} has the trained weights.")

@@ -27,11 +27,13 @@ def watching(stream: TextIO) -> Iterator[Callable[["Moment"], None]]:
 
         def watch(moment: "Moment") -> None:
             bar.update(task, completed=moment.step, total=moment.steps)
+            fold = f"fold {moment.fold} of {moment.folds}, " if moment.folds else ""
             if moment.step == 1:
-                bar.update(task, description="training")
+                bar.update(task, description=f"{fold}training")
             if moment.loss is not None:
-                bar.update(task, description=f"loss {moment.loss:.3f}")
-            if moment.validation is not None or (moment.loss is not None and not live):
+                bar.update(task, description=f"{fold}loss {moment.loss:.3f}")
+            early = moment.last and moment.step < moment.steps
+            if moment.validation is not None or early or (moment.loss is not None and not live):
                 screen.print(in_words(moment), soft_wrap=True)
 
         yield watch
@@ -40,6 +42,8 @@ def watching(stream: TextIO) -> Iterator[Callable[["Moment"], None]]:
 def in_words(moment: "Moment") -> str:
     """Return a line: the step, and the loss and what validation found where they are there."""
     parts = [f"step {moment.step} of {moment.steps}"]
+    if moment.folds:
+        parts.insert(0, f"fold {moment.fold} of {moment.folds}")
     if moment.loss is not None:
         parts.append(f"loss {moment.loss:.4f}")
     found = moment.validation
@@ -52,4 +56,6 @@ def in_words(moment: "Moment") -> str:
         }
         known = [f"{n} {form.format(v)}" for n, (v, form) in numbers.items() if v is not None]
         parts.append("validation: " + ", ".join(known))
+    if moment.last and moment.step < moment.steps:
+        parts.append("ended early: validation gets no better")
     return ", ".join(parts)

@@ -181,28 +181,27 @@ def _read_outlines(folder: Path) -> list[Case]:
 
 
 def _read_datalist(folder: Path) -> list[Case]:
-    table = folder / DATALIST
-    cases = []
-    for where, item in items(table, "items"):
-        name = text_of(item, "image", where)
-        label = inside(folder, text_of(item, "label", where), f"{where}, label")
-        scale = item.get("spacing")
-        cases.append(
-            Case(
-                name=name,
-                path=inside(folder, name, f"{where}, image"),
-                spacing_mm=None if scale is None else pair(scale, f"{where}, spacing"),
-                visible=_shows_something(label),
-                true_mm=None,
-                families=_families(item, where, ("pattern", "view", "source", "annotator")),
-                patient=text_of(item, "patient", where, default=name),
-                label=label,
-                frame=_frame(item.get("frame", 1), f"{where}, frame"),
-                known=_known(item.get("labels", list(ANNOTATED)), f"{where}, labels"),
-                annotator=text_of(item, "annotator", where, default="") or None,
-            )
-        )
-    return cases
+    return [read_item(folder, where, item) for where, item in items(folder / DATALIST, "items")]
+
+
+def read_item(folder: Path, where: str, item: dict[str, Any]) -> Case:
+    """Return the case of one item of `dataset.json`, `where` for messages. Raises CasesError."""
+    name = text_of(item, "image", where)
+    label = inside(folder, text_of(item, "label", where), f"{where}, label")
+    scale = item.get("spacing")
+    return Case(
+        name=name,
+        path=inside(folder, name, f"{where}, image"),
+        spacing_mm=None if scale is None else pair(scale, f"{where}, spacing"),
+        visible=_shows_something(label),
+        true_mm=None,
+        families=_families(item, where, ("pattern", "view", "source", "annotator")),
+        patient=text_of(item, "patient", where, default=name),
+        label=label,
+        frame=_frame(item.get("frame", 1), f"{where}, frame"),
+        known=_known(item.get("labels", list(ANNOTATED)), f"{where}, labels"),
+        annotator=text_of(item, "annotator", where, default="") or None,
+    )
 
 
 def _families(item: dict[str, Any], where: str, names: tuple[str, ...]) -> dict[str, str]:

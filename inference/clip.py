@@ -111,14 +111,8 @@ def _measure(
     runtime: Runtime,
     settings: Settings,
 ) -> MeasuredClip:
-    refusal = bmode_refusal(clip.header)
-    views, ruler = ([], None) if refusal else _views_and_ruler(clip, settings)
-    if views:
-        views, refusal = screened(clip, views)
-    if not views:
-        refusal = refusal or Refusal(
-            Reason.NOT_BMODE, "No B-mode image was found in the picture: it is empty or text only."
-        )
+    views, ruler, refusal = look_at(clip, settings)
+    if refusal:
         alike = tuple(_refused(number, refusal) for number in range(1, clip.frames + 1))
         return MeasuredClip(replace(blank, best=_refused(None, refusal)), alike, {}, None)
     sector = np.logical_or.reduce([view.sector for view in views])
@@ -154,15 +148,31 @@ def _measure(
     return MeasuredClip(record, tuple(rows), findings, sector, in_region)
 
 
+def look_at(clip: Clip, settings: Settings) -> tuple[list[View], Ruler | None, Refusal | None]:
+    """Return the B-mode images to measure and the depth ruler; or none, and why there is none.
+
+    Raises ClipError if no frame is readable.
+    """
+    refusal = bmode_refusal(clip.header)
+    views, ruler = ([], None) if refusal else views_and_ruler(clip, settings)
+    if views:
+        views, refusal = screened(clip, views)
+    if not views:
+        refusal = refusal or Refusal(
+            Reason.NOT_BMODE, "No B-mode image was found in the picture: it is empty or text only."
+        )
+    return views, ruler, None if views else refusal
+
+
 def find_views(clip: Clip, settings: Settings) -> list[View]:
     """Return the B-mode images of a clip: one per calibrated region, else one for the frame.
 
     Raises ClipError if no frame is readable.
     """
-    return _views_and_ruler(clip, settings)[0]
+    return views_and_ruler(clip, settings)[0]
 
 
-def _views_and_ruler(clip: Clip, settings: Settings) -> tuple[list[View], Ruler | None]:
+def views_and_ruler(clip: Clip, settings: Settings) -> tuple[list[View], Ruler | None]:
     """Return the B-mode images as `find_views`, and the depth ruler beside them.
 
     The sector is found once, on the brightest of some frames in every pixel: the picture does not
@@ -200,13 +210,13 @@ def _views_and_ruler(clip: Clip, settings: Settings) -> tuple[list[View], Ruler 
     views = []
     for box, sector in found:
         corners = np.array([[box.row_0, box.column_0], [box.row_1, box.column_1]], float)
-        scale = _scale(clip, settings, ruler, corners)
+        scale = scale_of(clip, settings, ruler, corners)
         spacing = scale.spacing_mm if isinstance(scale, Calibration) else None
         views.append(View(box, sector, spacing))
     return views, ruler
 
 
-def _scale(
+def scale_of(
     clip: Clip,
     settings: Settings,
     ruler: Ruler | None,
@@ -252,7 +262,7 @@ def measure_frame(
         results.append((view, unless_hidden(result, flow, view.sector)))
     found = [(view, result) for view, result in results if isinstance(result, Finding)]
     if not found:
-        scale = _scale(clip, settings, ruler)
+        scale = scale_of(clip, settings, ruler)
         refusal = next(result for _, result in results if isinstance(result, Refusal))
         # A clip that could never have been measured says so, whatever else is wrong with it.
         if isinstance(scale, Refusal) and all(view.spacing_mm is None for view in views):
@@ -263,7 +273,7 @@ def measure_frame(
     # The contour of a band that reaches the edge of its box runs up to a grid step beyond it.
     low, high = (view.box.row_0, view.box.column_0), (view.box.row_1, view.box.column_1)
     outline = np.clip(np.concatenate([*finding.outline, finding.calipers]), low, high)
-    scale = _scale(clip, settings, ruler, outline)
+    scale = scale_of(clip, settings, ruler, outline)
     row = replace(
         _scaled(Measurement(frame.number, Status.NOT_MEASURABLE), scale, marks),
         fluid=finding.fluid,

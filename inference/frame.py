@@ -63,6 +63,8 @@ class Finding:
     """How softly the network drew the interfaces; see inference.spread."""
     signs: tuple[Sign, ...] = ()
     """What looks focal, for a person to look at."""
+    fluid_outline: tuple[NDArray[np.float64], ...] = ()
+    """Closed (n, 2) contours of the fluid, inside the outline."""
 
 
 def segment(
@@ -127,6 +129,7 @@ def find(
         quality=quality,
         spread_mm=spread_mm,
         signs=signs_of(Shown(grid.pixels, grid.sector, measured, step_mm)),
+        fluid_outline=tuple(grid.mapping.to_frame(line) for line in measured.fluid_outline),
     )
 
 

@@ -162,6 +162,17 @@ def contours(region: Region) -> tuple[Array, ...]:
     return (inside + region.origin,)
 
 
+def fluid_contours(region: Region) -> tuple[Array, ...]:
+    """Outlines of the fluid at level one half: (n, 2) closed contours in pixels of the array."""
+    from skimage.measure import find_contours
+
+    if region.fluid is None:
+        return ()
+    lines = find_contours(np.pad(region.fluid, 1, constant_values=0.0), LEVEL)
+    last = np.array(region.fluid.shape) - 1.0
+    return tuple(np.clip(line - 1.0, 0.0, last) + region.origin for line in lines)
+
+
 def inscribed_circle(region: Region, outline_px: Array) -> tuple[float, Array]:
     """Diameter (mm) and centre ((row, column), px of the array) of the largest inscribed circle.
 

@@ -19,6 +19,7 @@ from inference.outline import (
     Region,
     contours,
     find_region,
+    fluid_contours,
     inscribed_circle,
 )
 from inference.profile import Profile, build_profile
@@ -57,6 +58,7 @@ class Thickness:
     input, the connected area that was measured, holes filled. length_mm: of the midline.
     noise_mm: standard deviation of the boundary noise left in the lightly smoothed profile.
     touches_border: the endometrium reaches the border of the array; only whole chords were used.
+    fluid_outline: closed contours (m, 2) float64 of the fluid, none without any.
     """
 
     thickness_mm: float
@@ -74,6 +76,7 @@ class Thickness:
     outer_mm: float
     noise_mm: float
     touches_border: bool
+    fluid_outline: tuple[Array, ...] = ()
 
 
 def measure_thickness(
@@ -247,6 +250,7 @@ def _result(
         outer_mm=outer,
         noise_mm=profile.noise,
         touches_border=region.touches_border,
+        fluid_outline=fluid_contours(region),
     )
 
 

@@ -144,6 +144,9 @@ def _architecture(card: dict[str, Any], path: Path) -> dict[str, Any]:
         numbers = value if isinstance(value, list) else [value]
         if not numbers or any(type(n) is not int or n <= 0 for n in numbers):
             raise BundleError(f"{path}: architecture.{name} is {value!r}, not whole numbers.")
+    members = found.get("members", 1)  # of an ensemble; a card without is of one network
+    if type(members) is not int or members <= 0:
+        raise BundleError(f"{path}: architecture.members is {members!r}, not a whole number.")
     return dict(found)
 
 

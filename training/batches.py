@@ -26,6 +26,7 @@ from imaging.grid import GridSpec, normalise
 from training.config import Config
 from training.items import Item
 from training.losses import outline_distance
+from training.team import ALONE, Team
 
 # Keys of the draws, so that no two of them are the same numbers.
 _ORDER, _CHANGE = 1, 2
@@ -58,6 +59,25 @@ def item_number(seed: int, real: int, items: int) -> int:
     """Return which of the items real picture number `real` shows: each once per epoch, shuffled."""
     epoch, place = divmod(real, items)
     return int(np.random.default_rng([seed, _ORDER, epoch]).permutation(items)[place])
+
+
+def item_shown(seed: int, real: int, groups: Sequence[Sequence[Item]]) -> Item:
+    """Return the item of real picture number `real`: of every group in turn, and in each as often
+    as any other of its items."""
+    turn, group = divmod(real, len(groups))
+    return groups[group][item_number(seed, turn, len(groups[group]))]
+
+
+def item_groups(items: Sequence[Item], balance: bool) -> tuple[tuple[Item, ...], ...]:
+    """Return the groups that are shown equally often: all as one, or with `balance` those with and
+    those without an endometrium."""
+    if not balance:
+        return (tuple(items),)
+    groups = (
+        tuple(item for item in items if not item.empty),
+        tuple(item for item in items if item.empty),
+    )
+    return tuple(group for group in groups if group)
 
 
 def augmentation() -> Compose:
@@ -108,24 +128,25 @@ def augmented(
 
 
 class Pictures(Dataset[Batch]):
-    """Pictures number `start` to `stop` of a run, phantoms and augmented real items mixed."""
+    """Pictures of a run by their numbers, phantoms and augmented real items mixed."""
 
-    def __init__(self, config: Config, items: Sequence[Item], start: int, stop: int) -> None:
-        """Remember the range; pictures are made when asked for."""
-        self.config, self.items, self.start, self.stop = config, items, start, stop
+    def __init__(self, config: Config, items: Sequence[Item], numbers: Sequence[int]) -> None:
+        """Remember the numbers; pictures are made when asked for."""
+        self.config, self.numbers = config, numbers
+        self.groups = item_groups(items, config.data.balance)
         self.spec = GridSpec(config.network.grid_size, config.network.mm_per_px)
         self.transform = augmentation()
 
     def __len__(self) -> int:
         """Return the number of pictures."""
-        return self.stop - self.start
+        return len(self.numbers)
 
     def __getitem__(self, index: int) -> Batch:
         """Make one picture."""
-        seed, number = self.config.seed, self.start + index
+        seed, number = self.config.draws, self.numbers[index]
         real = real_before(number, self.config.data.phantoms)
         if real_before(number + 1, self.config.data.phantoms) > real:
-            item = self.items[item_number(seed, real, len(self.items))]
+            item = item_shown(seed, real, self.groups)
             pixels, labels = augmented(item, self.transform, (seed, _CHANGE, number))
             known = torch.from_numpy(item.known)
         else:
@@ -140,13 +161,36 @@ class Pictures(Dataset[Batch]):
         return Batch(pixels, labels, known, distance)
 
 
-def batches(config: Config, items: Sequence[Item], first_step: int) -> Iterator[Batch]:
-    """Yield the batches from `first_step` to the end of the run."""
-    pictures = Pictures(config, items, first_step * config.batch, config.steps * config.batch)
+class Numbers(Sequence[int]):
+    """The numbers of the pictures from a step to the end of a run that are of a team's share."""
+
+    def __init__(self, config: Config, first_step: int, share: range) -> None:
+        """Take `share` of the places in every batch."""
+        self.batch, self.share, self.first = config.batch, share, first_step
+        self.steps = config.steps - first_step
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return self.steps * len(self.share)
+
+    def __getitem__(self, index: Any) -> Any:
+        """Return one of them."""
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        step, place = divmod(index, len(self.share))
+        return (self.first + step) * self.batch + self.share[place]
+
+
+def batches(
+    config: Config, items: Sequence[Item], first_step: int, team: Team = ALONE
+) -> Iterator[Batch]:
+    """Yield this process's shares of the batches from `first_step` to the end of the run."""
+    share = team.share(config.batch)
+    pictures = Pictures(config, items, Numbers(config, first_step, share))
     workers = config.run.workers
     yield from DataLoader(
         pictures,
-        batch_size=config.batch,
+        batch_size=len(share),
         num_workers=workers,
         prefetch_factor=4 if workers else None,
         pin_memory=torch.cuda.is_available(),

@@ -19,9 +19,10 @@ from torch.optim.swa_utils import AveragedModel
 
 from data.phantom.render import LABELS
 from models.bundle import CARD, WEIGHTS, BundleError, load_bundle
-from training.config import FREE, Config
-from training.items import Items, fingerprint
+from training.config import FREE, Config, flat
+from training.items import fingerprint
 from training.losses import PARTS
+from training.split import Items
 
 CHECKPOINT, ABOUT = "checkpoint.pt", "run.json"
 DEFAULT = "default"
@@ -39,7 +40,8 @@ class Progress:
     """A run's state between two steps; the only thing in training that changes.
 
     `recent` float32 (parts,) sums the losses since the last line of the log. `best` are the
-    averaged weights with the smallest `best_mm` so far, None while none was validated.
+    averaged weights with the smallest `best_cost` so far (Validation.cost), None while none was
+    validated; `stale` counts the validations since then.
     """
 
     network: torch.nn.Module
@@ -48,7 +50,8 @@ class Progress:
     recent: torch.Tensor
     step: int = 0
     best: Weights | None = None
-    best_mm: float = float("inf")
+    best_cost: float = float("inf")
+    stale: int = 0
 
     def save(self, path: Path) -> None:
         """Replace the checkpoint, as a whole or not at all. Raises OSError."""
@@ -60,7 +63,8 @@ class Progress:
             "step": self.step,
             "recent": self.recent,
             "best": self.best,
-            "best_mm": self.best_mm,
+            "best_cost": self.best_cost,
+            "stale": self.stale,
         }
         try:
             torch.save(state, temporary)
@@ -75,15 +79,26 @@ class Progress:
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.recent = int(state["step"]), state["recent"]
-        self.best, self.best_mm = state["best"], float(state["best_mm"])
+        # Runs before patience came have "best_mm", and count from where they go on.
+        cost = state["best_cost"] if "best_cost" in state else state["best_mm"]
+        self.best, self.best_cost = state["best"], float(cost)
+        self.stale = int(state.get("stale", 0))
 
-    def keep_if_best(self, score_mm: float | None) -> None:
+    def keep_if_best(self, cost: float) -> None:
         """Remember the averaged weights if they are the best yet; of equals the first stay."""
-        if score_mm is not None and score_mm < self.best_mm:
-            self.best_mm = score_mm
+        self.stale += 1
+        if cost < self.best_cost:
+            self.best_cost, self.stale = cost, 0
             self.best = {
                 name: value.clone() for name, value in _averaged(self.average.state_dict()).items()
             }
+
+    def at_end(self, config: Config) -> bool:
+        """Tell whether the run has made its steps, or waited long enough for a better validation.
+
+        A run ends early where this is True after a validation.
+        """
+        return _at_end(config, self.step, self.stale)
 
 
 def no_losses(device: torch.device) -> torch.Tensor:
@@ -91,19 +106,31 @@ def no_losses(device: torch.device) -> torch.Tensor:
     return torch.zeros(len(PARTS), device=device)
 
 
-def steps_done(checkpoint: Path) -> int:
-    """Return how many steps a checkpoint has seen. Raises RunError."""
-    return int(_read(checkpoint, torch.device("cpu"))["step"])
+def _at_end(config: Config, step: int, stale: int) -> bool:
+    patience = config.run.patience
+    return step >= config.steps or 0 < patience <= stale
 
 
-def averaged_weights(checkpoint: Path) -> Weights:
+def steps_done(checkpoint: Path, config: Config) -> tuple[int, bool]:
+    """Return how many steps a checkpoint has seen, and whether its run is at its end.
+
+    Raises RunError.
+    """
+    state = _read(checkpoint, torch.device("cpu"))
+    step = int(state["step"])
+    return step, _at_end(config, step, int(state.get("stale", 0)))
+
+
+def averaged_weights(checkpoint: Path, *, last: bool = False) -> Weights:
     """Return the weights that a run is for, under the network's names.
 
-    The best averaged weights if the run selects by thickness, else the last ones. Raises RunError.
+    The best averaged weights if the run selects, else, or with `last`, the last ones. Raises
+    RunError.
     """
     state = _read(checkpoint, torch.device("cpu"))
     # Runs before selection came have no "best".
-    return state.get("best") or _averaged(state["average"])
+    best: Weights | None = None if last else state.get("best")
+    return best or _averaged(state["average"])
 
 
 def _averaged(state: Weights) -> Weights:
@@ -150,6 +177,11 @@ def starting_weights(start: str | Path, network: torch.nn.Module, config: Config
             raise RunError(
                 f"--start {start}: its labels are {', '.join(bundle.labels)}, but training has "
                 f"{', '.join(LABELS)}, in this order."
+            )
+        if int(bundle.architecture.get("members", 1)) > 1:
+            raise RunError(
+                f"--start {start}: it is an ensemble of {bundle.architecture['members']} networks, "
+                "and training goes on with one: name the folder of one of its runs."
             )
         # Bundles are stored in half precision.
         weights = {name: value.float() for name, value in load_file(bundle.path / WEIGHTS).items()}
@@ -235,7 +267,9 @@ def run_in(out: Path, about: dict[str, Any]) -> dict[str, Any] | None:
 
 def _changes(before: dict[str, Any], about: dict[str, Any]) -> list[str]:
     """Return what in the configuration would change the run's numbers, in words."""
-    old, new = _deciding(before["config"]), _deciding(about["config"])
+    # What fields that came since an earlier version do by default is what it did.
+    default = _deciding(Config(steps=1).model_dump(mode="json"))
+    old, new = default | _deciding(before["config"]), _deciding(about["config"])
     return [
         f"{name} was {old.get(name)!r} and is now {new.get(name)!r}"
         for name in sorted(old.keys() | new.keys())
@@ -245,14 +279,11 @@ def _changes(before: dict[str, Any], about: dict[str, Any]) -> list[str]:
 
 def _deciding(config: dict[str, Any]) -> dict[str, Any]:
     """Return the fields that decide the run's numbers by their full names."""
-    flat: dict[str, Any] = {}
-    for name, value in config.items():
-        inner = value.items() if isinstance(value, dict) else [("", value)]
-        flat |= {f"{name}.{field}" if field else name: found for field, found in inner}
+    values = flat(config)
     # Folders may move: what counts is their content.
-    if isinstance(flat.get("data.validation"), str):
-        flat["data.validation"] = "a folder"
-    return {name: value for name, value in flat.items() if name not in FREE}
+    if isinstance(values.get("data.validation"), str):
+        values["data.validation"] = "a folder"
+    return {name: value for name, value in values.items() if name not in FREE}
 
 
 def _other_images(before: dict[str, Any], about: dict[str, Any]) -> str:

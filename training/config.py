@@ -6,204 +6,33 @@
 import sys
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from training.config_tables import Data, Loss, Network, Optimiser, Run, Table
 from training.config_words import explain, reference
 
-# A bundle's grid is a multiple of this, whatever the depth of its network (models.bundle).
-GRID_MULTIPLE = 16
+__all__ = ["FREE", "Config", "ConfigError", "Loss", "flat", "read_config"]
 
 
 class ConfigError(ValueError):
     """A configuration cannot be used; the message names file, field and remedy, a line for each."""
 
 
-class _Table(BaseModel):
-    """What all tables have in common: no unknown fields, no guessing of types, no changes later."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-def _share(value: Any) -> Any:
-    return float(value) if isinstance(value, bool) else value
-
-
-class Data(_Table):
-    """[data]: what the network learns from."""
-
-    phantoms: Annotated[float, BeforeValidator(_share)] = Field(
-        default=1.0,
-        ge=0,
-        le=1,
-        description="Share of simulated pictures in what the network sees; the rest comes from "
-        "`datasets`. true is 1, false is 0.",
-    )
-    datasets: Annotated[tuple[str, ...], Field(strict=False)] = Field(
-        default=(),
-        description="Folders of annotated images (dataset.json, labels.json or truth.csv), "
-        "relative to the configuration file.",
-    )
-    validation: float | str = Field(
-        default=0.2,
-        description="Share (0 to 0.9) of the patients of `datasets` kept aside to validate on, or "
-        "the folder of a data set of its own, relative to the configuration file.",
-    )
-
-    @model_validator(mode="after")
-    def _agree(self) -> "Data":
-        if isinstance(self.validation, float) and not 0 <= self.validation <= 0.9:
-            raise ValueError(f"validation = {self.validation:g} is no share from 0 to 0.9")
-        if self.datasets and self.phantoms == 1:
-            raise ValueError(
-                "datasets would never be seen with phantoms = 1; set phantoms to the share of "
-                "simulated pictures, for instance 0.5, or to false"
-            )
-        if not self.datasets and self.phantoms < 1:
-            raise ValueError(
-                f"phantoms = {self.phantoms:g} leaves room for real images, but there are none; "
-                "name their folders in datasets, or set phantoms to true"
-            )
-        return self
-
-
-class Network(_Table):
-    """[network]: the U-Net and the grid it sees."""
-
-    grid_size: int = Field(
-        default=256,
-        ge=32,
-        le=2048,
-        description="Side of the network grid in pixels: a multiple of 16, and of "
-        "2^(levels - 1) so that every level halves it.",
-    )
-    mm_per_px: float = Field(
-        default=0.3, ge=0.02, le=5, description="Millimetres per pixel of the network grid."
-    )
-    channels: Annotated[tuple[Annotated[int, Field(ge=1, le=4096)], ...], Field(strict=False)] = (
-        Field(
-            default=(16, 32, 64, 128, 192, 192),
-            min_length=2,
-            max_length=8,
-            description="Feature channels of the U-Net's levels, finest first.",
-        )
-    )
-
-    @model_validator(mode="after")
-    def _halves(self) -> "Network":
-        multiple = max(GRID_MULTIPLE, 2 ** (len(self.channels) - 1))
-        if self.grid_size % multiple:
-            raise ValueError(
-                f"grid_size = {self.grid_size} is no multiple of {multiple}, which a network of "
-                f"{len(self.channels)} levels needs; the next one is "
-                f"{-(-self.grid_size // multiple) * multiple}"
-            )
-        return self
-
-
-class Optimiser(_Table):
-    """[optimiser]: AdamW (Loshchilov and Hutter, ICLR 2019) and its schedule."""
-
-    learning_rate: float = Field(
-        default=0.002,
-        gt=0,
-        le=1,
-        description="Highest learning rate, reached after 2 % of the steps.",
-    )
-    decay: float = Field(
-        default=1.0,
-        ge=0,
-        le=1,
-        description="Share of the steps, at the end, over which the learning rate falls to zero "
-        "along half a cosine; 0 keeps it.",
-    )
-    average_decay: float = Field(
-        default=0.998,
-        ge=0,
-        lt=1,
-        description="Decay per step of the running average of the weights, which is what is "
-        "validated and shipped.",
-    )
-
-
-class Loss(_Table):
-    """[loss]: what is made small; see training.losses."""
-
-    dice_weight: float = Field(
-        default=1.0, ge=0, le=1000, description="Weight of the soft Dice loss."
-    )
-    soft_dice: bool = Field(
-        default=True,
-        description="Whether the Dice loss is smallest where a pixel's probability is its covered "
-        "share. Without it the loss pulls every partly covered pixel to 0 or 1.",
-    )
-    cross_entropy_weight: float = Field(
-        default=2.0, ge=0, le=1000, description="Weight of the cross-entropy."
-    )
-    boundary_weight: float = Field(
-        default=0.0,
-        ge=0,
-        le=1000,
-        description="Weight of the boundary loss: mean over pixels of distance to the true outline "
-        "(mm, at most 5) times error of the probability. It is small: 10 makes it matter.",
-    )
-    endometrium_weight: float = Field(
-        default=1.0,
-        gt=0,
-        le=100,
-        description="Weight of the endometrium among the labels. Above 1 the network finds it "
-        "sooner and draws it too thick, so the last stage of a recipe has 1.",
-    )
-
-    @model_validator(mode="after")
-    def _something(self) -> "Loss":
-        if not (self.dice_weight or self.cross_entropy_weight):
-            raise ValueError(
-                "dice_weight and cross_entropy_weight are both 0; one of them has to teach "
-                "which label is which"
-            )
-        return self
-
-
-class Run(_Table):
-    """[run]: how it is computed, validated and kept."""
-
-    selection: Literal["last", "thickness"] = Field(
-        default="last",
-        description="Which averaged weights the run is for: the last, or those with the smallest "
-        "thickness error on the validation images.",
-    )
-    refused_mm: float = Field(
-        default=1.5,
-        gt=0,
-        le=100,
-        description="Error in mm that a validation image counts for where nothing was measured on "
-        "its endometrium, or something where there is none.",
-    )
-    validate_every: int = Field(default=500, ge=1, description="Steps between validations.")
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
-        default="auto",
-        description="Of the network's arithmetic in training; auto is bfloat16 on CUDA devices "
-        "only, because many CPUs merely emulate it.",
-    )
-    compile: bool = Field(
-        default=False,
-        description="Compile the network: a fifth faster on CPUs, needs a C++ compiler; the same "
-        "results but for rounding.",
-    )
-    workers: int = Field(default=1, ge=0, le=256, description="Processes that prepare pictures.")
-    checkpoint_every: int = Field(default=200, ge=1, description="Steps between checkpoints.")
-    picture_every: int = Field(
-        default=1000, ge=1, description="Steps between pictures in TensorBoard."
-    )
-
-
 # What may differ between two parts of one run: it changes no number.
-FREE = frozenset({"data.datasets", "run.workers", "run.checkpoint_every", "run.picture_every"})
+FREE = frozenset(
+    {
+        "data.datasets",
+        "run.workers",
+        "run.checkpoint_every",
+        "run.picture_every",
+        "run.tracker",
+    }
+)
 
 
-class Config(_Table):
+class Config(Table):
     """Everything that decides what a training run produces."""
 
     seed: int = Field(
@@ -223,13 +52,38 @@ class Config(_Table):
     @model_validator(mode="after")
     def _selects(self) -> "Config":
         named = isinstance(self.data.validation, str)
-        aside = bool(self.data.datasets) and self.data.validation != 0
-        if self.run.selection == "thickness" and not (named or aside):
+        aside = bool(self.data.datasets) and bool(self.data.folds or self.data.validation != 0)
+        if self.run.selection != "last" and not (named or aside):
             raise ValueError(
-                'run.selection = "thickness" needs validation images; set data.validation to a '
-                'share of the patients of data.datasets, or to a folder, or run.selection to "last"'
+                f'run.selection = "{self.run.selection}" needs validation images; set '
+                "data.validation to a share of the patients of data.datasets, or to a folder, or "
+                'run.selection to "last"'
             )
         return self
+
+    @property
+    def draws(self) -> int:
+        """The seed of all draws but the split: `seed`, and another one for every fold."""
+        return self.seed + 2**32 * self.data.fold
+
+    def of_fold(self, fold: int, folds: int) -> "Config":
+        """Return the configuration of one fold, from 1 to `folds`. Raises ConfigError."""
+        values = self.model_dump()
+        values["data"] |= {"fold": fold, "folds": folds}
+        try:
+            return Config.model_validate(values)
+        except ValidationError as error:
+            faults = [explain(Config, fault["loc"], dict(fault)) for fault in error.errors()]
+            raise ConfigError("\n".join(faults)) from None
+
+
+def flat(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of a dumped configuration by their full names, such as data.folds."""
+    found: dict[str, Any] = {}
+    for name, value in config.items():
+        inner = value.items() if isinstance(value, dict) else [("", value)]
+        found |= {f"{name}.{field}" if field else name: each for field, each in inner}
+    return found
 
 
 def read_config(path: Path) -> Config:

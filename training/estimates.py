@@ -42,12 +42,18 @@ def share(flags: Sequence[bool]) -> Estimate | None:
 
 
 def bootstrap(
-    values: Sequence[float], patients: Sequence[str], statistic: Callable[[Array], float]
+    values: Sequence[float] | Array,
+    patients: Sequence[str],
+    statistic: Callable[[Array], float],
+    *,
+    seed: int = 0,
+    samples: int = SAMPLES,
 ) -> Estimate | None:
     """Return a statistic of values with its percentile bootstrap interval over patients.
 
-    Whole patients are drawn, because the cases of one are alike (Davison and Hinkley, Bootstrap
-    Methods and their Application, 1997, section 3.8); the same values give the same interval.
+    `values` (n,), or (n, k) of paired ones; the statistic gets rows of them. Whole patients are
+    drawn, because the cases of one are alike (Davison and Hinkley, Bootstrap Methods and their
+    Application, 1997, section 3.8); the same values and seed give the same interval.
     None of no values, and no interval of fewer than FEWEST patients.
     """
     n = len(values)
@@ -58,10 +64,10 @@ def bootstrap(
     names, group = np.unique(np.asarray(patients), return_inverse=True)
     if len(names) < FEWEST:
         return Estimate(value, n=n)
-    rng = np.random.default_rng(0)
-    draws = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=SAMPLES)
-    samples = [statistic(np.repeat(data, draw[group])) for draw in draws]
-    low, high = np.percentile(samples, [2.5, 97.5])
+    rng = np.random.default_rng(seed)
+    draws = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=samples)
+    found = [statistic(np.repeat(data, draw[group], axis=0)) for draw in draws]
+    low, high = np.percentile(found, [2.5, 97.5])
     return Estimate(value, float(low), float(high), n)
 
 

@@ -17,7 +17,7 @@ from inference.records import Status
 from inference.thickness import NotMeasurable, measure_thickness
 from models.bundle import Bundle
 from models.runtime import Runtime
-from training.metrics import Fit, Spacing, fit_of
+from training.metrics import Fit, Spacing, fit_of, labels_in
 from training.summary import Result, thickness_bin
 
 # The pattern of a line of two or three pixels, in every table of truths.
@@ -99,7 +99,9 @@ def compare(
         return _failed(case, best.message)
     scaled = best.row_mm is not None and best.column_mm is not None
     spacing = (float(best.row_mm or 0), float(best.column_mm or 0)) if scaled else case.spacing_mm
-    truth = case.mask(best.frame or 1) if outlines else None
+    # Fluid alone is no outline of the endometrium.
+    drawn = outlines and "endometrium" in case.known
+    truth = case.mask(best.frame or 1) if drawn else None
     if truth is not None and clip.sector is not None and truth.shape != clip.sector.shape:
         raise CasesError(
             f"{case.name}: its label has {truth.shape[0]} x {truth.shape[1]} pixels and its frame "
@@ -110,8 +112,13 @@ def compare(
         true_mm = _thickness(truth, spacing)
     finding = clip.findings.get(best.frame) if best.frame is not None else None
     fit: Fit | None = None
+    # A polygon goes around everything and tells no fluid apart.
+    apart = truth is not None and case.label is not None
+    labels = labels_in(truth, case.known) if truth is not None and apart else ()
     if truth is not None and finding is not None:
-        fit = fit_of(finding.outline, finding.calipers, truth, spacing)
+        fit = fit_of(
+            finding.outline, finding.calipers, truth, spacing, finding.fluid_outline, labels
+        )
     groups = {}
     if true_mm is not None:
         groups["thickness"] = thickness_bin(true_mm)
@@ -136,6 +143,8 @@ def compare(
         spread_mm=finding.spread_mm if finding else None,
         outlined=finding is not None,
         drawn=truth is not None,
+        drawn_endometrium="endometrium" in labels,
+        drawn_fluid="fluid" in labels,
         fit=fit,
         seconds=seconds,
         network_ms=1000 * timed.seconds / timed.frames if timed.frames else None,

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
-from data.cases import Case, CasesError, read_cases
+from data.cases import ANNOTATED, Case, CasesError, read_cases
 from data.phantom.render import LABELS
 from imaging.calibration import Calibration, user_calibration
 from imaging.clip import Clip, ClipError
@@ -21,8 +22,6 @@ from inference.clip import Settings, find_views
 from inference.frame import View
 from inference.thickness import NotMeasurable, measure_thickness
 
-# Annotations tell endometrium and fluid from the rest. What is uterus in the rest, nobody said.
-ANNOTATED = np.array([label != "uterus" for label in LABELS])
 # Faults that a message lists before it only counts them.
 LISTED = 10
 
@@ -35,8 +34,9 @@ class Item:
 
     `pixels` float32 (n, n), normalised, 0 outside `sector` bool (n, n); `labels` float32
     (labels, n, n) are area shares in the order of LABELS that sum to 1, those that are not
-    `known`, bool (labels,), being part of the background. `calibrated`: its scale is true, not
-    guessed. `true_mm` is None where there is no endometrium, no scale or no measurable truth.
+    `known`, bool (labels,), being part of the background. `visible`: one of those known is to be
+    seen. `calibrated`: its scale is true, not guessed. `true_mm` is None where there is no
+    endometrium, none that was annotated, no scale or no measurable truth.
     """
 
     name: str
@@ -50,13 +50,15 @@ class Item:
     calibrated: bool
     true_mm: float | None
 
+    @property
+    def annotated(self) -> bool:
+        """Somebody said where the endometrium is, or that there is none to be seen."""
+        return bool(self.known[LABELS.index("endometrium")])
 
-@dataclass(frozen=True)
-class Items:
-    """The items to learn from and those kept aside, which share no patient."""
-
-    training: tuple[Item, ...]
-    validation: tuple[Item, ...]
+    @property
+    def empty(self) -> bool:
+        """Somebody said that there is no endometrium to be seen."""
+        return self.annotated and not self.visible
 
 
 def area_shares(mask: NDArray[np.generic], mapping: GridMapping, size: int) -> Array:
@@ -77,6 +79,14 @@ def area_shares(mask: NDArray[np.generic], mapping: GridMapping, size: int) -> A
 
     share: Array = (overlap(0) @ mask.astype(np.float64) @ overlap(1).T).astype(np.float32)
     return np.clip(share, 0, 1)
+
+
+def known_labels(annotated: Sequence[str]) -> NDArray[np.bool_]:
+    """Return which of LABELS an annotation tells from the rest: bool (labels,).
+
+    Background is what is left and always known; no annotation says what in it is uterus.
+    """
+    return np.array([label == "background" or label in annotated for label in LABELS])
 
 
 def read_item(case: Case, spec: GridSpec) -> Item | None:
@@ -106,6 +116,13 @@ def read_item(case: Case, spec: GridSpec) -> Item | None:
             f"{case.path}: its label has {truth.shape[0]} x {truth.shape[1]} pixels and the image "
             f"{frame.luma.shape[0]} x {frame.luma.shape[1]}. A label is drawn on this very image."
         )
+    for number, label in enumerate(ANNOTATED, 1):
+        if label not in case.known and (truth == number).any():
+            raise CasesError(
+                f"{case.path}: the data list says that its label tells {' and '.join(case.known)} "
+                f"only, but there is {label} ({number}) in it. Name {label} in its labels, too, or "
+                "draw it as 0."
+            )
     if not views:
         raise CasesError(
             f"{case.path}: no B-mode image was found in it; it is empty or text only. Take it out "
@@ -125,7 +142,7 @@ def read_item(case: Case, spec: GridSpec) -> Item | None:
         fill_graphics(frame.luma, frame.graphics, view.sector), view.sector, view.spacing_mm, spec
     )
     labels = np.zeros((len(LABELS), spec.size, spec.size), np.float32)
-    for number, label in enumerate(("endometrium", "fluid"), 1):
+    for number, label in enumerate(ANNOTATED, 1):
         share = area_shares(truth == number, grid.mapping, spec.size)
         labels[LABELS.index(label)] = share * grid.sector
     labels[0] = 1 - labels[1:].sum(0)
@@ -136,7 +153,7 @@ def read_item(case: Case, spec: GridSpec) -> Item | None:
         pixels=grid.pixels,
         sector=grid.sector,
         labels=labels,
-        known=ANNOTATED,
+        known=known_labels(case.known),
         visible=case.visible,
         calibrated=view.spacing_mm is not None,
         true_mm=_true_mm(case, truth, view.spacing_mm),
@@ -146,11 +163,21 @@ def read_item(case: Case, spec: GridSpec) -> Item | None:
 def _true_mm(
     case: Case, truth: NDArray[np.uint8], spacing_mm: tuple[float, float] | None
 ) -> float | None:
-    """Return what the reader stated, else the thickness of what was drawn."""
+    """Return what the reader stated, else the thickness of what was drawn.
+
+    A gap that a drawn endometrium encloses is fluid, whether or not fluid was annotated: it is left
+    out of the thickness.
+    """
     if case.true_mm is not None or spacing_mm is None or not case.visible:
         return case.true_mm
+    if "endometrium" not in case.known:
+        return None
+    endometrium = truth == 1
+    fluid = truth == 2
+    if "fluid" not in case.known:
+        fluid = ndimage.binary_fill_holes(endometrium) & ~endometrium
     try:
-        return measure_thickness(truth == 1, spacing_mm, fluid=truth == 2).thickness_mm
+        return measure_thickness(endometrium, spacing_mm, fluid=fluid).thickness_mm
     except NotMeasurable:
         return None
 
@@ -175,7 +202,7 @@ def read_folder(
         more = f"\nand {len(faults) - LISTED} more." if len(faults) > LISTED else ""
         raise CasesError("\n".join(faults[:LISTED]) + more)
     if not items:
-        raise CasesError(f"{folder}: none of its {len(cases)} cases has a drawn endometrium.")
+        raise CasesError(f"{folder}: nobody drew what any of its {len(cases)} cases shows.")
     if left := len(cases) - len(items):
         note(f"{folder}: {left} of {len(cases)} cases are left out, nobody drew what they show.")
     if guessed := sum(not item.calibrated for item in items):
@@ -184,63 +211,6 @@ def read_folder(
             "guessed size and judged without millimetres. Give their spacing in dataset.json."
         )
     return tuple(items)
-
-
-def split_patients(patients: Iterable[str], share: float, seed: int) -> frozenset[str]:
-    """Return the patients kept aside: `share` of all, at least one unless the share is 0.
-
-    They depend on seed and names alone, not on the order. Raises CasesError for a single patient.
-    """
-    names = sorted(set(patients))
-    if share == 0:
-        return frozenset()
-    if len(names) < 2:
-        raise CasesError(
-            f"all images are of one patient ({names[0] if names else 'none'}): none can be kept "
-            "aside. Name the patient of each image in dataset.json, or set data.validation to 0."
-        )
-    names.sort(key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
-    return frozenset(names[: min(len(names) - 1, max(1, round(share * len(names))))])
-
-
-def split_items(
-    folders: Sequence[tuple[Item, ...]], validation: float | tuple[Item, ...], seed: int
-) -> Items:
-    """Keep a share of the patients aside, or take a data set of its own for validation.
-
-    Raises CasesError where a data set of its own has images or patients of the others.
-    """
-    items = tuple(item for folder in folders for item in folder)
-    if isinstance(validation, tuple):
-        _refuse_shared(items, validation)
-        return Items(items, validation)
-    if not items:
-        return Items((), ())
-    aside = split_patients((item.patient for item in items), validation, seed)
-    return Items(
-        tuple(item for item in items if item.patient not in aside),
-        tuple(item for item in items if item.patient in aside),
-    )
-
-
-def _refuse_shared(training: tuple[Item, ...], validation: tuple[Item, ...]) -> None:
-    # Without a patient's name the file's stands for it, and many folders have an image1.png.
-    patients = [{i.patient for i in part if i.named_patient} for part in (training, validation)]
-    pictures = [
-        {hashlib.sha256(i.pixels.tobytes()).digest(): i.name for i in part}
-        for part in (training, validation)
-    ]
-    if both := patients[0] & patients[1]:
-        raise CasesError(
-            f"patients {', '.join(sorted(both)[:LISTED])} are in data.datasets and in the folder "
-            "of data.validation: take them out of one."
-        )
-    if same := pictures[0].keys() & pictures[1].keys():
-        names = sorted(pictures[1][picture] for picture in same)
-        raise CasesError(
-            f"the images {', '.join(names[:LISTED])} of the folder of data.validation are in "
-            "data.datasets, too: take them out of one."
-        )
 
 
 def fingerprint(items: Iterable[Item]) -> str:

@@ -69,8 +69,8 @@ class SegmentationLoss:
     def __init__(self, config: Loss, labels: int, device: torch.device) -> None:
         """Prepare the loss for so many labels on a device."""
         self.config = config
-        self.weight = torch.ones(labels, device=device)
-        self.weight[1] = config.endometrium_weight
+        weights = (1.0, config.endometrium_weight, config.fluid_weight, config.uterus_weight)
+        self.weight = torch.tensor(weights[:labels], device=device)
         # Without soft_label the loss is smallest at 0 or 1 for a pixel that is partly covered.
         self.dice = DiceLoss(
             softmax=True,

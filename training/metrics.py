@@ -17,6 +17,8 @@ Spacing = tuple[float, float]
 # Tolerance of the normalised surface distance, and how far beside the truth calipers may lie.
 NSD_MM = 0.5
 BESIDE_MM = 1.0
+# The values of a truth.
+LABELS = {"endometrium": 1, "fluid": 2}
 
 
 class MonaiMissingError(ImportError):
@@ -31,7 +33,8 @@ class Fit:
     truth's. `beside_mm`: the same of those points alone that lie between the ends of the truth's
     midline, because where a reader cuts it towards the cervix is arbitrary; `followed`: the share
     of the truth's midline that the outlined one comes as close to as BESIDE_MM. `located`: see
-    `is_located`.
+    `is_located`. `dice_endometrium` and `dice_fluid` are those of one label each, None where the
+    truth does not have it; `dice` is that of the whole band, fluid included.
     """
 
     dice: float
@@ -40,6 +43,8 @@ class Fit:
     beside_mm: float | None
     followed: float | None
     located: bool
+    dice_endometrium: float | None = None
+    dice_fluid: float | None = None
 
 
 def check_monai() -> None:
@@ -53,13 +58,19 @@ def check_monai() -> None:
 
 
 def fit_of(
-    outline: tuple[Points, ...], calipers: Points, truth: NDArray[np.uint8], spacing: Spacing | None
+    outline: tuple[Points, ...],
+    calipers: Points,
+    truth: NDArray[np.uint8],
+    spacing: Spacing | None,
+    fluid: tuple[Points, ...] = (),
+    labels: tuple[str, ...] = (),
 ) -> Fit:
     """Compare one finding with the truth.
 
     `outline` closed contours (n, 2) and `calipers` (2, 2) are (row, column) in frame pixels,
     `truth` uint8 (rows, columns) in frame pixels with 0 background, 1 endometrium, 2 fluid;
-    fluid in the cavity lies inside the outline. `spacing` mm per pixel (row, column).
+    fluid in the cavity lies inside the outline; its own closed contours are `fluid`. `spacing` mm
+    per pixel (row, column). `labels` are those that get a Dice of their own (see `labels_in`).
     """
     share = coverage(outline, (truth.shape[0], truth.shape[1]))
     found, true = share >= 0.5, truth > 0
@@ -73,7 +84,23 @@ def fit_of(
         beside_mm=line[1] if line else None,
         followed=line[2] if line else None,
         located=is_located(found, true, calipers.mean(0), spacing),
+        **_by_label(found, fluid, truth, labels),
     )
+
+
+def labels_in(truth: NDArray[np.uint8], known: tuple[str, ...]) -> tuple[str, ...]:
+    """Return which labels a truth has: pixels of those that it tells apart."""
+    return tuple(name for name in known if (truth == LABELS[name]).any())
+
+
+def _by_label(
+    found: Mask, fluid: tuple[Points, ...], truth: NDArray[np.uint8], labels: tuple[str, ...]
+) -> dict[str, float]:
+    if not labels:
+        return {}
+    wet = found & (coverage(fluid, (truth.shape[0], truth.shape[1])) >= 0.5)
+    parts = {"endometrium": found & ~wet, "fluid": wet}
+    return {f"dice_{name}": dice(parts[name], truth == LABELS[name]) for name in labels}
 
 
 def dice(one: Mask, other: Mask) -> float:

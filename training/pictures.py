@@ -7,6 +7,7 @@ and of that only what lies inside the sector.
 import base64
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,14 +25,23 @@ AROUND, AROUND_MM = 0.5, 8.0
 Points = NDArray[np.float64]
 
 
-def case_picture(case: Case, clip: MeasuredClip) -> str | None:
-    """Return a frame twice, bare and with outlines, as a PNG in a data URI.
+@dataclass(frozen=True)
+class Found:
+    """What a model outlined: contours (n, 2) and calipers (2, 2), (row, column) in pixels."""
+
+    lines: tuple[Points, ...]
+    calipers: Points | None
+
+
+def case_picture(case: Case, *clips: MeasuredClip) -> str | None:
+    """Return a frame bare and with outlines as a PNG in a data URI: a panel for each of `clips`,
+    which are measurements of the case on the same frame.
 
     None where there is nothing to show: no outline at all, or a frame that cannot be read.
     """
-    best = clip.record.best
+    first = clips[0]
+    best = first.record.best
     number = best.frame or 1
-    finding = clip.findings.get(number)
     try:
         truth = case.mask(number)
         with Clip.open(case.path) as file:
@@ -39,35 +49,35 @@ def case_picture(case: Case, clip: MeasuredClip) -> str | None:
     except (CasesError, ClipError):
         return None
     true_lines = [] if truth is None else _contours(truth)
-    found_lines = list(finding.outline) if finding else []
-    if clip.sector is None or not (true_lines or found_lines):
+    found = [_found(clip, number) for clip in clips]
+    if first.sector is None or not (true_lines or any(each.lines for each in found)):
         return None
     spacing = (best.row_mm, best.column_mm) if best.row_mm and best.column_mm else case.spacing_mm
-    picture = draw(
-        np.where(clip.sector, luma, 0).astype(np.uint8),
-        spacing or (1.0, 1.0),
-        true_lines,
-        found_lines,
-        finding.calipers if finding else None,
-    )
+    masked = np.where(first.sector, luma, 0).astype(np.uint8)
+    picture = draw(masked, spacing or (1.0, 1.0), true_lines, found)
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _found(clip: MeasuredClip, number: int) -> Found:
+    finding = clip.findings.get(number)
+    return Found(finding.outline, finding.calipers) if finding else Found((), None)
 
 
 def draw(
     luma: NDArray[np.uint8],
     spacing: tuple[float, float],
     true_lines: Sequence[Points],
-    found_lines: Sequence[Points],
-    calipers: Points | None,
+    found: Sequence[Found],
 ) -> Image.Image:
-    """Draw the neighbourhood of outlines, bare at the left and with them at the right.
+    """Draw the neighbourhood of outlines, bare at the left, then with each of `found`.
 
     `luma` uint8 (rows, columns); outlines (n, 2) and calipers (2, 2) are (row, column) in its
     pixels. Shown square in millimetres by `spacing`, mm per pixel (row, column).
     """
-    points, scale_mm = np.concatenate([*true_lines, *found_lines]), np.array(spacing)
+    lines = [*true_lines, *(line for each in found for line in each.lines)]
+    points, scale_mm = np.concatenate(lines), np.array(spacing)
     low, high = points.min(0), points.max(0)
     reach = np.maximum(AROUND * ((high - low) * scale_mm).max(), AROUND_MM) / scale_mm
     shape = np.array(luma.shape)
@@ -79,26 +89,26 @@ def draw(
     bare = Image.fromarray(luma[top:bottom, left:right]).resize(
         (wide, tall), Image.Resampling.BICUBIC
     )
-    canvas = Image.new("RGB", (2 * wide + GAP_PX, tall), (255, 255, 255))
-    for x in (0, wide + GAP_PX):
-        canvas.paste(bare.convert("RGB"), (x, 0))
-    drawn = bare.convert("RGB")
-    pen = ImageDraw.Draw(drawn)
+    canvas = Image.new("RGB", ((1 + len(found)) * (wide + GAP_PX) - GAP_PX, tall), (255, 255, 255))
+    canvas.paste(bare.convert("RGB"), (0, 0))
 
     def place(line: Points) -> list[tuple[float, float]]:
         at = (line - (top, left) + 0.5) * scale_mm * px_per_mm
         return [(float(column), float(row)) for row, column in at]
 
-    for lines, colour in ((true_lines, TRUE_COLOUR), (found_lines, FOUND_COLOUR)):
-        for line in lines:
-            pen.line(place(line), fill=colour, width=1)
-    if calipers is not None:
-        ends = place(calipers)
-        pen.line(ends, fill=FOUND_COLOUR, width=1)
-        for x, y in ends:
-            pen.line([(x - 5, y), (x + 5, y)], fill=FOUND_COLOUR, width=2)
-            pen.line([(x, y - 5), (x, y + 5)], fill=FOUND_COLOUR, width=2)
-    canvas.paste(drawn, (wide + GAP_PX, 0))
+    for number, each in enumerate(found, 1):
+        drawn = bare.convert("RGB")
+        pen = ImageDraw.Draw(drawn)
+        for outlines, colour in ((true_lines, TRUE_COLOUR), (each.lines, FOUND_COLOUR)):
+            for line in outlines:
+                pen.line(place(line), fill=colour, width=1)
+        if each.calipers is not None:
+            ends = place(each.calipers)
+            pen.line(ends, fill=FOUND_COLOUR, width=1)
+            for x, y in ends:
+                pen.line([(x - 5, y), (x + 5, y)], fill=FOUND_COLOUR, width=2)
+                pen.line([(x, y - 5), (x, y + 5)], fill=FOUND_COLOUR, width=2)
+        canvas.paste(drawn, (number * (wide + GAP_PX), 0))
     return canvas
 
 

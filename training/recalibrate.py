@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from models.bundle import CARD, EXPORT, WEIGHTS, Bundle, BundleError, IntervalTable
+from models.check import GALLERY
 from training.calibrate import (
     BIN_EDGES_MM,
     FEWEST_PATIENTS,
@@ -81,6 +82,11 @@ def write_calibrated(
     out.mkdir(parents=True, exist_ok=True)
     for file in (WEIGHTS, *EXPORT):
         shutil.copyfile(bundle.path / file, out / file)
+    if (bundle.path / GALLERY).is_dir():
+        shutil.copytree(bundle.path / GALLERY, out / GALLERY)
     card = json.loads((bundle.path / CARD).read_text("utf-8"))
     fields = card | {"name": name, "calibration": about | {"of": bundle.name}}
+    words = f"fitted again on {about.get('patients')} patients"
+    again = {"intervals": words, "millimetres_trusted": True}
+    fields["fitted"] = (card.get("fitted") or {}) | again
     write_card(out, fields, table, card["metrics"])

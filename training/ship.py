@@ -1,33 +1,19 @@
-"""From a checkpoint to a bundle: `python -m training.ship RUN OUT --recipe CONFIG...`.
+"""From a checkpoint to a bundle: `endometer ship`, or `python -m training.ship RUN... OUT ...`.
 
-Exports the network, fits how freely it draws and what it refuses on phantoms of renderer 1 that it
-never saw and how wide its intervals are on those of both renderers, judges it on others, and writes
-it all into the card.
+Exports the network, fits how freely it draws, what it refuses and how wide its intervals are,
+judges it, and writes it all into the card (training.shipping).
 """
 
 import argparse
 import csv
+import json
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from data.phantom.dicom import Renderer
+from data.cases import CasesError
 from data.phantom.render import LABELS
-from models.bundle import load_bundle
 from models.network import Architecture, build_network
-from models.runtime import OpenVinoRuntime
-from training.calibrate import (
-    INTERVAL_SEED,
-    QUALITY_SEED,
-    SHIFT_SEED,
-    TEST_SEED,
-    fit_intervals,
-    fit_min_quality,
-    fit_shift,
-    phantom_cases,
-    widest,
-)
-from training.card import write_card
 from training.checkpoint import (
     CHECKPOINT,
     RunError,
@@ -36,13 +22,12 @@ from training.checkpoint import (
     starting_weights,
     steps_done,
 )
+from training.claim import KNOWN_FAILURES
 from training.config import Config, read_config
-from training.evaluate import evaluate
-from training.export import blended, export
-from training.summary import card_numbers
-
-# Share of frames without an endometrium among those that calibrate and judge.
-EMPTY = 0.3
+from training.ensemble import runs_in
+from training.export import blended
+from training.facts import facts_of, patients_of, read_run
+from training.shipping import Evidence, Origin, ship
 
 
 @dataclass(frozen=True)
@@ -57,6 +42,15 @@ class Chosen:
     """A run or bundle of the same network whose weights are averaged in, and its share of them."""
 
 
+@dataclass(frozen=True)
+class Said:
+    """What people say of a model: its name, about.toml (training.claim) and the licence."""
+
+    name: str
+    about: dict[str, str] = field(default_factory=dict)
+    licence: str = "Apache-2.0"
+
+
 def blend_of(start: str, share: str) -> tuple[str, float]:
     """Read the two words of --blend. Raises ValueError."""
     try:
@@ -69,28 +63,40 @@ def blend_of(start: str, share: str) -> tuple[str, float]:
 
 
 def about(
-    recipe: list[Config], run: Path, name: str, known_failures: str, chosen: Chosen
+    recipe: list[Config], runs: list[Path], name: str, known_failures: str, chosen: Chosen
 ) -> dict[str, str]:
-    """Return the texts of the card. Raises ValueError for a run that is not at its end."""
-    steps = steps_done(run / CHECKPOINT)
-    if steps != recipe[-1].steps:
-        raise ValueError(f"{run} is at step {steps} of {recipe[-1].steps}: finish training first")
-    pictures = sum(stage.steps * stage.batch for stage in recipe)
+    """Return the texts of the card; several runs are those of an ensemble.
+
+    Raises ValueError for a run that is not at its end.
+    """
+    last, pictures = recipe[-1], sum(stage.steps * stage.batch for stage in recipe[:-1])
+    losses = []
+    for run in runs:
+        steps, ended = steps_done(run / CHECKPOINT, last)
+        if not ended or steps > last.steps:
+            raise ValueError(f"{run} is at step {steps} of {last.steps}: finish training first")
+        pictures += steps * last.batch
+        with (run / "log.csv").open() as file:
+            logged = {int(row[0]): row[1] for row in csv.reader(file)}
+        losses.append(logged.get(steps, "not logged"))
     folders = {folder for stage in recipe for folder in stage.data.datasets}
     real = f"{len(folders)} folders of annotated images" if folders else "No real image, no patient"
-    with (run / "log.csv").open() as file:
-        loss = {int(row[0]): row[1] for row in csv.reader(file)}.get(steps, "not logged")
+    ensemble = f" An ensemble of {len(runs)} networks." if len(runs) > 1 else ""
     blend = ""
     if chosen.blend is not None:
         start, part = chosen.blend
         blend = f" Weights averaged: {1 - part:g} of this run, {part:g} of {Path(start).name}."
+    simulated = any(stage.data.phantoms for stage in recipe)
+    once = (
+        "the simulated ones (data/phantom, renderer 1) seen once each" if simulated else "all real"
+    )
     return {
         "name": name,
         "licence": "Apache-2.0",
         "training_data": (
-            f"{pictures} pictures, the simulated ones (data/phantom, renderer 1) seen once each; "
+            f"{pictures} pictures, {once}; "
             f"seeds {', '.join(str(stage.seed) for stage in recipe)}. {real}. "
-            f"Last training loss: {loss}.{blend}"
+            f"Last training loss: {', '.join(losses)}.{ensemble}{blend}"
         ),
         "known_failures": known_failures,
     }
@@ -109,49 +115,40 @@ def weights_of(run: Path, config: Config, chosen: Chosen) -> Weights:
     return blended(weights, starting_weights(other, network, config), part)
 
 
-def ship(
-    config: Config, run: Path, out: Path, texts: dict[str, str], n: int, chosen: Chosen
-) -> None:
-    """Write the bundle OUT from the checkpoint in RUN, judged on `n` phantoms of each renderer.
+def origin_of(recipe: list[Config], runs: list[Path], said: Said, chosen: Chosen) -> Origin:
+    """Return where the weights of runs, several of an ensemble, come from.
 
-    `config` is RUN's configuration; `texts` go into the card.
+    Raises ValueError, RunError.
     """
-    shift, limit = chosen.shift, chosen.min_quality
-    weights = weights_of(run, config, chosen)
-    fields = export(weights, config, LABELS, texts, out, shift or 0.0)
-    bundle = load_bundle(out)
-    if shift is None:
-        with phantom_cases(SHIFT_SEED, n // 2) as cases:
-            shift = fit_shift(cases, bundle, OpenVinoRuntime(bundle))
-        fields = export(weights, config, LABELS, texts, out, shift)
-    bundle = load_bundle(out)
-    runtime = OpenVinoRuntime(bundle)
-    if limit is None:
-        with phantom_cases(QUALITY_SEED, n, empty=EMPTY) as cases:
-            unlimited = replace(bundle, min_quality=0.0)
-            limit = fit_min_quality(evaluate(cases, unlimited, runtime, outlines=False))
-    fields["min_quality"] = limit
-    tables, limited = [], replace(bundle, min_quality=limit)
-    for renderer in (Renderer.RANDOM, Renderer.PHYSICAL):
-        with phantom_cases(INTERVAL_SEED, n, renderer=renderer) as cases:
-            tables.append(fit_intervals(evaluate(cases, limited, runtime, outlines=False)))
-    intervals = widest(tables)
-    write_card(out, fields, intervals, {})
-    bundle = load_bundle(out)
-    judged = {}
-    for renderer, words in (
-        (Renderer.RANDOM, "stills of renderer 1, unseen"),
-        (Renderer.PHYSICAL, "stills of renderer 2, which only the intervals were fitted on"),
-    ):
-        with phantom_cases(TEST_SEED, n, renderer=renderer, empty=EMPTY) as cases:
-            judged[words] = card_numbers(evaluate(cases, bundle, runtime))
-    write_card(out, fields, intervals, judged)
+    failures = said.about.get(KNOWN_FAILURES, "")
+    about_run = {name: text for name, text in said.about.items() if name != KNOWN_FAILURES}
+    texts = about(recipe, runs, said.name, failures, chosen)
+    return Origin(
+        texts | {"licence": said.licence},
+        tuple(facts_of(run) for run in runs),
+        frozenset().union(*(patients_of(run) for run in runs)),
+        about_run,
+    )
+
+
+def config_of(run: Path) -> Config:
+    """Return the configuration that a run says it has. Raises ValueError."""
+    values = read_run(run)["config"]
+    try:
+        return Config.model_validate_json(json.dumps(values))
+    except ValueError as error:
+        raise ValueError(f"{run}: its configuration is none of this version ({error}).") from None
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run from the command line; `argv` as in sys.argv without the program."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", type=Path, help="the folder of the last training run")
+    parser.add_argument(
+        "run",
+        type=Path,
+        nargs="+",
+        help="the folder of the last training run; several, or one with folds, make an ensemble",
+    )
     parser.add_argument("out", type=Path, help="folder of the bundle, for instance models/default")
     parser.add_argument(
         "--recipe", type=Path, nargs="+", required=True, help="the TOML files of all stages"
@@ -170,15 +167,22 @@ def main(argv: list[str] | None = None) -> None:
         help="average the weights of another run or bundle in, this share (0 to 1) of them",
     )
     parser.add_argument("--n", type=int, default=200, help="phantoms to calibrate and to judge on")
+    for name in ("judge", "calibrate"):
+        parser.add_argument(f"--{name}", type=Path, help="as of endometer ship")
     given = parser.parse_args(argv)
     try:
         recipe = [read_config(path) for path in given.recipe]
         known = " ".join(given.known_failures.read_text("utf-8").split())
         blend = blend_of(*given.blend) if given.blend else None
         by_hand = Chosen(given.shift, given.min_quality, blend)
-        texts = about(recipe, given.run, given.name, known, by_hand)
-        ship(recipe[-1], given.run, given.out, texts, given.n, by_hand)
-    except (OSError, ValueError, RunError) as error:
+        runs = [run for folder in given.run for run in runs_in(folder)]
+        said = Said(given.name, {KNOWN_FAILURES: known})
+        origin = origin_of(recipe, runs, said, by_hand)
+        weights = [weights_of(run, recipe[-1], by_hand) for run in runs]
+        evidence = Evidence(given.judge, given.calibrate, given.n)
+        fixed = (given.shift, given.min_quality)
+        ship(weights, recipe[-1], origin, given.out, evidence, fixed)
+    except (OSError, ValueError, CasesError, RunError) as error:
         parser.error(str(error))
 
 

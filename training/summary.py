@@ -27,12 +27,18 @@ BINS = ((4.0, "0 to 4 mm"), (6.0, "4 to 6 mm"), (8.0, "6 to 8 mm"), (math.inf, "
 # What a bundle's card says of each set that it was judged on.
 CARD = (
     "n",
+    "failed",
+    "visible",
     "measured",
     "refused_share",
     "absent",
     "quiet_share",
+    "located_share",
     "on_target_share",
+    "misplaced_share",
     "dice_median",
+    "dice_mean",
+    "dice_outlined_median",
     "bias_mm",
     "sd_mm",
     "mae_mm",
@@ -56,8 +62,9 @@ class Result:
 
     `spread_mm`: how softly the interfaces were drawn. `outlined`: something was, measured or
     refused. `drawn`: the truth has an outline to compare with; then `fit` is the comparison, None
-    where nothing was outlined. `network_ms`: of one frame through the network; `seconds`: of the
-    whole clip, from file to record.
+    where nothing was outlined. `drawn_endometrium`, `drawn_fluid`: it has that label, told apart
+    from the other. `network_ms`: of one frame through the network; `seconds`: of the whole clip,
+    from file to record.
     """
 
     name: str
@@ -76,6 +83,8 @@ class Result:
     spread_mm: float | None = None
     outlined: bool = False
     drawn: bool = False
+    drawn_endometrium: bool = False
+    drawn_fluid: bool = False
     fit: Fit | None = None
     seconds: float | None = None
     network_ms: float | None = None
@@ -94,6 +103,12 @@ class Result:
     def dice(self) -> float:
         """Dice of what was outlined, 0 if nothing was."""
         return self.fit.dice if self.fit else 0.0
+
+    def dice_of(self, label: str) -> float | None:
+        """Dice of `endometrium` or `fluid`: 0 if nothing was outlined, None without a truth."""
+        if not getattr(self, f"drawn_{label}"):
+            return None
+        return (getattr(self.fit, f"dice_{label}") or 0.0) if self.fit else 0.0
 
     @property
     def error_mm(self) -> float | None:
@@ -135,6 +150,9 @@ class Summary:
     dice_median: Estimate | None
     """Of all; where nothing was outlined it counts as 0."""
     dice_mean: Estimate | None
+    dice_endometrium_median: Estimate | None
+    """Of all whose truth has that label, told apart; the same of the next."""
+    dice_fluid_median: Estimate | None
     dice_outlined_median: Estimate | None
     """Where something was outlined, measured or refused; so the next three."""
     nsd_mean: Estimate | None
@@ -205,6 +223,8 @@ def summarise(results: Iterable[Result], threshold_mm: float = THRESHOLD_MM) -> 
         misplaced_share=share([r.measured and not r.located for r in drawn]),
         dice_median=_median((r, r.dice) for r in drawn),
         dice_mean=_mean((r, r.dice) for r in drawn),
+        dice_endometrium_median=_median((r, r.dice_of("endometrium")) for r in drawn),
+        dice_fluid_median=_median((r, r.dice_of("fluid")) for r in drawn),
         dice_outlined_median=_median((r, fit.dice) for r, fit in fits),
         nsd_mean=_mean((r, fit.nsd) for r, fit in fits),
         centre_line_median_mm=_median((r, fit.centre_line_mm) for r, fit in fits),
@@ -252,15 +272,18 @@ def card_numbers(results: list[Result]) -> dict[str, Any]:
 
 
 def _plain(summary: Summary) -> dict[str, Any]:
-    """Return the counts, and the values of what is known, without their intervals."""
+    """Return the counts, the values of what is known, and their 95 % intervals beside them."""
     found: dict[str, Any] = {}
+    ends: dict[str, list[float]] = {}
     for name in CARD:
         value = getattr(summary, name)
         if isinstance(value, Estimate):
+            if value.low is not None and value.high is not None:
+                ends[name] = [round(value.low, 3), round(value.high, 3)]
             value = value.value
         if value is not None:
             found[name] = round(value, 3)
-    return found
+    return found | {"intervals_95": ends}
 
 
 def _beside(result: Result) -> bool:

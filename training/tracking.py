@@ -1,4 +1,4 @@
-"""What a run tells while it goes: log.csv, validation.csv and TensorBoard, in its folder."""
+"""What a run tells while it goes: log.csv, validation.csv and a board, in its folder."""
 
 import csv
 from dataclasses import asdict, fields
@@ -9,8 +9,8 @@ from typing import Any, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.tensorboard import SummaryWriter
 
+from training.boards import Board
 from training.losses import PARTS
 from training.validation import Validation
 
@@ -20,14 +20,14 @@ LOG, VALIDATION = "log.csv", "validation.csv"
 
 
 class Tracker:
-    """Writes the tables and TensorBoard's events; what a killed run wrote too much is taken out.
+    """Writes the tables and tells a board; what a killed run wrote too much is taken out.
 
     `log.csv` has no heading: step, loss, seconds, then the parts of the loss (PARTS without the
     first) and the learning rate. `validation.csv` has one.
     """
 
-    def __init__(self, out: Path, first: int) -> None:
-        """Go on after step `first`."""
+    def __init__(self, out: Path, first: int, board: Board) -> None:
+        """Go on after step `first`, -1 at the very beginning; `board` is closed at the end."""
         for name in (LOG, VALIDATION):
             _keep_until(out / name, first)
         self._log = (out / LOG).open("a", newline="", encoding="utf-8")
@@ -35,7 +35,7 @@ class Tracker:
         if not self._validation.tell():
             names = [field.name for field in fields(Validation)]
             csv.writer(self._validation, lineterminator="\n").writerow(["step", *names])
-        self._board = SummaryWriter(out / "tensorboard", purge_step=first + 1)
+        self._board = board
 
     def __enter__(self) -> Self:
         """Return the tracker itself."""
@@ -50,7 +50,7 @@ class Tracker:
         """Close the files, also of a run that ends early."""
         self._log.close()
         self._validation.close()
-        self._board.close()
+        self._board.close(whole=kind is None)
 
     def losses(self, step: int, means: dict[str, float], rate: float, seconds: float) -> None:
         """Write the mean losses of the steps up to `step`."""
@@ -58,9 +58,8 @@ class Tracker:
         row = [f"{values[0]:.4f}", f"{values[1]:.0f}", *(f"{v:.6g}" for v in values[2:])]
         csv.writer(self._log, lineterminator="\n").writerow([step, *row])
         self._log.flush()
-        for name, value in means.items():
-            self._board.add_scalar(f"training/{name}", value, step)
-        self._board.add_scalar("training/learning_rate", rate, step)
+        told = {f"training/{name}": value for name, value in means.items()}
+        self._board.numbers(step, told | {"training/learning_rate": rate})
 
     def validation(self, step: int, found: Validation) -> None:
         """Write what validation found after `step`."""
@@ -68,9 +67,8 @@ class Tracker:
         row = ["" if value is None else f"{value:.4f}" for value in values.values()]
         csv.writer(self._validation, lineterminator="\n").writerow([step, *row])
         self._validation.flush()
-        for name, value in values.items():
-            if value is not None:
-                self._board.add_scalar(f"validation/{name}", value, step)
+        known = {name: value for name, value in values.items() if value is not None}
+        self._board.numbers(step, {f"validation/{name}": value for name, value in known.items()})
 
     def picture(
         self, step: int, pixels: torch.Tensor, truth: torch.Tensor, found: torch.Tensor
@@ -80,7 +78,7 @@ class Tracker:
         `pixels` (1, n, n); `truth` and `found` (labels, n, n) in [0, 1].
         """
         arrays = [tensor.detach().float().cpu().numpy() for tensor in (pixels, truth, found)]
-        self._board.add_image("picture", panels(*arrays), step, dataformats="HWC")
+        self._board.picture(step, panels(*arrays))
 
 
 def panels(

@@ -22,6 +22,8 @@ ROWS: tuple[tuple[str, str, str], ...] = (
     ("Measured in a wrong place", "misplaced_share", "%"),
     ("Dice, median of all (nothing outlined counts 0)", "dice_median", "1"),
     ("Dice, mean of all", "dice_mean", "1"),
+    ("Dice of the endometrium alone, median of all that have it", "dice_endometrium_median", "1"),
+    ("Dice of the fluid, median of all that have it", "dice_fluid_median", "1"),
     ("Dice, median of the outlined", "dice_outlined_median", "1"),
     ("Dice, median of the measured", "dice_measured_median", "1"),
     ("NSD at 0.5 mm, mean of the outlined", "nsd_mean", "1"),

@@ -11,6 +11,7 @@ SCHEME_NAME = "Terms of endometer, a program that measures endometrial thickness
 
 ENDOMETRIUM = Code("2739003", "SCT", "Endometrium")
 UTERUS = Code("35039007", "SCT", "Uterus")
+PERSON = Code("121006", "DCM", "Person")
 THICKNESS = Code("12145-9", "LN", "Endometrium Thickness")  # CID 12011
 ULTRASONOGRAPHY = Code("16310003", "SCT", "Diagnostic ultrasonography")
 ANATOMICAL_STRUCTURE = Code("91723000", "SCT", "Anatomical Structure")  # CID 7150
@@ -42,6 +43,23 @@ SCALES = {
     "pixel_spacing": Code("PIXEL_SPACING", SCHEME, "Pixel spacing of the image, unverified"),
     "ruler": Code("RULER", SCHEME, "Depth ruler in the picture"),
     "user": Code("USER", SCHEME, "Given by the user"),
+}
+# What a person measured has no interval: the number itself is below the threshold, or is not.
+BY_NUMBER = {
+    Call.THIN: Code("BELOW", SCHEME, "Below the threshold"),
+    Call.NOT_THIN: Code("NOT_BELOW", SCHEME, "Not below the threshold"),
+}
+METHOD_BY_HAND = Code("BY_HAND", SCHEME, "Measured by a person on the picture")
+METHOD_CONFIRMED = Code("CONFIRMED", SCHEME, "Measured by a program, confirmed by a person")
+# Why a person rejected a measurement.
+REJECTED = {
+    "wrong_place": Code("WRONG_PLACE", SCHEME, "Outline on another structure"),
+    "wrong_plane": Code("WRONG_PLANE", SCHEME, "Not the midsagittal plane"),
+    "poor_picture": Code("POOR_PICTURE", SCHEME, "Picture too poor to measure"),
+    "not_visible": Code("NO_ENDOMETRIUM", SCHEME, "No endometrium seen"),
+    "cut_off": Code("CUT_OFF", SCHEME, "Cut off by the edge of the picture"),
+    "wrong_scale": Code("IMPOSSIBLE_SCALE", SCHEME, "The scale cannot be right"),
+    "other": Code("OTHER", SCHEME, "Another reason, in the comment"),
 }
 REASON = Code("REASON", SCHEME, "Reason for no measurement")
 REASONS = {

@@ -7,6 +7,7 @@ too, so that nobody takes a missing report for a clip that nobody looked at: "Me
 common readers stumble over it or show a zero.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +55,7 @@ def report(origin: Origin, row: Measurement, finding: Finding | None, maker: Mak
     groups = [_group(origin, row, measured, maker, algorithm, identity)]
     if measured is not None:
         groups += [
-            _planar(origin, row, contour, maker, algorithm, (identity, number))
+            outline_item(origin, row, contour, maker, algorithm, (identity, number))
             for number, contour in enumerate(measured.outline)
         ]
     content = sr.MeasurementReport(
@@ -115,7 +116,7 @@ def _group(
     if finding is None:
         evaluations.append((codes.THICKNESS, codes.MEASUREMENT_FAILURE))
     else:
-        measurements.append(_thickness(origin, row, finding))
+        measurements.append(thickness_item(origin, row, [finding.calipers]))
     if row.call is not None and finding is not None:
         evaluations.append((codes.CALL, codes.CALLS[row.call]))
     if row.reason is not None:
@@ -141,25 +142,31 @@ def _group(
             sr.SourceImageForMeasurementGroup(
                 str(origin.header.SOPClassUID),
                 str(origin.header.SOPInstanceUID),
-                _frames(origin, row),
+                frames_of(origin, row),
             )
         ],
     )
-    comment = sr.TextContentItem(codes.COMMENT, _plain(row), sr.RelationshipTypeValues.CONTAINS)
+    comment = sr.TextContentItem(
+        codes.COMMENT, plain(_said(row)), sr.RelationshipTypeValues.CONTAINS
+    )
     group[0].ContentSequence.append(comment)
     return group
 
 
-def _thickness(origin: Origin, row: Measurement, finding: Finding) -> Any:
+def thickness_item(origin: Origin, row: Measurement, lines: Sequence[NDArray[np.float64]]) -> Any:
+    """Return the thickness of a row with its uncertainty; `lines` are (2, 2) ends of calipers."""
     from highdicom import sr
 
     if row.thickness_mm is None:
         raise ValueError("a measured row has a thickness")
-    calipers = sr.CoordinatesForMeasurement(
-        graphic_type=sr.GraphicTypeValues.POLYLINE,
-        graphic_data=to_scoord(finding.calipers, origin.header.Rows, origin.header.Columns),
-        source_image=_region_image(origin, row),
-    )
+    calipers = [
+        sr.CoordinatesForMeasurement(
+            graphic_type=sr.GraphicTypeValues.POLYLINE,
+            graphic_data=to_scoord(line, origin.header.Rows, origin.header.Columns),
+            source_image=_region_image(origin, row),
+        )
+        for line in lines
+    ]
     value = float(row.thickness_mm)
     properties = sr.MeasurementProperties()
     bounds = ((codes.UPPER_UNCERTAINTY, row.upper_mm), (codes.LOWER_UNCERTAINTY, row.lower_mm))
@@ -172,7 +179,7 @@ def _thickness(origin: Origin, row: Measurement, finding: Finding) -> Any:
             value,
             codes.MILLIMETRE,
             properties=properties,
-            referenced_coordinates=[calipers],
+            referenced_coordinates=calipers or None,
         )
     )
 
@@ -185,7 +192,7 @@ def _property(code: Any, value_mm: float) -> Any:
     )
 
 
-def _planar(
+def outline_item(
     origin: Origin,
     row: Measurement,
     contour: NDArray[np.float64],
@@ -193,6 +200,7 @@ def _planar(
     algorithm: Any,
     identity: object,
 ) -> Any:
+    """Return a closed contour (n, 2) on the row's frame; without `algorithm` a person drew it."""
     from highdicom import sr
 
     points = to_scoord(contour, origin.header.Rows, origin.header.Columns)
@@ -215,11 +223,12 @@ def _region_image(origin: Origin, row: Measurement) -> Any:
     from highdicom import sr
 
     return sr.SourceImageForRegion(
-        str(origin.header.SOPClassUID), str(origin.header.SOPInstanceUID), _frames(origin, row)
+        str(origin.header.SOPClassUID), str(origin.header.SOPInstanceUID), frames_of(origin, row)
     )
 
 
-def _frames(origin: Origin, row: Measurement) -> list[int] | None:
+def frames_of(origin: Origin, row: Measurement) -> list[int] | None:
+    """Return how a reference names the frame of a row; None for a still."""
     return [row.frame] if origin.is_multiframe and row.frame is not None else None
 
 
@@ -231,9 +240,13 @@ def _shortened(items: Any) -> Any:
     return items
 
 
-def _plain(row: Measurement) -> str:
-    """Return the result in words, in the characters that every viewer has."""
+def _said(row: Measurement) -> str:
     said = in_words(row)
     if row.status is not Status.MEASURED and row.message:
         said = f"{said}. {row.message}"
+    return said
+
+
+def plain(said: str) -> str:
+    """Return text in the characters that every viewer has."""
     return said.replace("–", "-").encode("ascii", "replace").decode()

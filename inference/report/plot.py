@@ -24,6 +24,18 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Segment:
+    """A straight line from one place in the plot to another, and whether it is dashed."""
+
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+    words: str
+    dashed: bool
+
+
+@dataclass(frozen=True)
 class Plot:
     """A plot ready to be drawn as SVG."""
 
@@ -33,6 +45,7 @@ class Plot:
     lines: tuple[Line, ...]
     x_ticks: tuple[tuple[float, str], ...]
     y_ticks: tuple[tuple[float, str], ...]
+    segments: tuple[Segment, ...] = ()
 
 
 def bland_altman(
@@ -51,7 +64,8 @@ def bland_altman(
     means = [(true + found) / 2 for _, true, found in pairs]
     gaps = [found - true for _, true, found in pairs]
     x_step, most = round_step(max(means)), max(means) * 1.05
-    highest = max(*map(abs, gaps), *(abs(mm) for _, mm, _, _ in lines), 1.0) * 1.1
+    drawn = [mm for _, *places in lines for mm in places if mm is not None]
+    highest = max(*map(abs, (*gaps, *drawn)), 1.0) * 1.1
     y_step = round_step(highest)
 
     def x(mm: float) -> float:
@@ -78,6 +92,51 @@ def bland_altman(
             for i in range(-steps, steps + 1)
         ),
     )
+
+
+def one_against_other(
+    pairs: Sequence[tuple[int, float, float]], fit: tuple[str, float, float] | None
+) -> Plot | None:
+    """Lay out (case, mm across, mm upwards) with the line of equality; None of no pairs.
+
+    `fit` is another line: its words, slope and intercept in mm.
+    """
+    if not pairs:
+        return None
+    size = 400.0
+    most = 1.05 * max(max(x, y) for _, x, y in pairs)
+    step = round_step(most)
+
+    def at(mm: float) -> float:
+        return round(size * mm / most, 1)
+
+    def line(words: str, slope: float, intercept: float, dashed: bool) -> Segment | None:
+        ends = [(x, intercept + slope * x) for x in _within(slope, intercept, most)]
+        if len(ends) != 2:
+            return None
+        (x1, y1), (x2, y2) = ends
+        return Segment(at(x1), size - at(y1), at(x2), size - at(y2), words, dashed)
+
+    lines = (line("equal", 1.0, 0.0, True), line(*fit, False) if fit else None)
+    ticks = [i * step for i in range(int(most / step) + 1)]
+    return Plot(
+        size,
+        size,
+        tuple(Dot(case, at(x), size - at(y)) for case, x, y in pairs),
+        (),
+        tuple((at(mm), f"{mm:g}") for mm in ticks),
+        tuple((size - at(mm), f"{mm:g}") for mm in ticks),
+        tuple(each for each in lines if each),
+    )
+
+
+def _within(slope: float, intercept: float, most: float) -> list[float]:
+    """Return where a line enters and leaves the square from 0 to `most`; none if it misses it."""
+    if slope == 0:
+        return [0.0, most] if 0 <= intercept <= most else []
+    crossings = sorted((-intercept / slope, (most - intercept) / slope))
+    low, high = max(0.0, crossings[0]), min(most, crossings[1])
+    return [low, high] if low < high else []
 
 
 def round_step(most: float) -> float:

@@ -32,7 +32,7 @@ class Thumbnails:
         """
         try:
             with Image.open(overlay) as picture:
-                small = _small(picture.convert("RGB"))
+                small = shrink(picture.convert("RGB"))
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
             return None  # Pillow raises a SyntaxError for a broken PNG
         buffer = io.BytesIO()
@@ -44,8 +44,11 @@ class Thumbnails:
         return text
 
 
-def _small(picture: Image.Image) -> Image.Image:
-    """Cut out the neighbourhood of what is outlined, found by its colour; all if nothing is."""
+def shrink(picture: Image.Image) -> Image.Image:
+    """Return the neighbourhood of what is outlined on an overlay, RGB of at most SIZE, no caption.
+
+    The outline is found by its colour; where there is none, all of the picture is shown.
+    """
     picture = picture.crop((0, 0, picture.width, max(1, picture.height - CAPTION_PX)))
     red, green, blue = np.moveaxis(np.asarray(picture), 2, 0)
     lit = (red == OUTLINE[0]) & (green == OUTLINE[1]) & (blue == OUTLINE[2])

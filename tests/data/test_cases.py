@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from data.cases import CasesError, read_cases
-from data.raster import coverage
+from data.raster import FINE, coverage
 
 SQUARE = [[10, 20], [29, 20], [29, 39], [10, 39]]  # x, y: columns 10 to 29, rows 20 to 39
 
@@ -286,3 +286,25 @@ def test_a_contour_inside_another_is_a_hole():
 def test_a_line_thinner_than_a_pixel_is_not_lost():
     share = coverage([rectangle(4.7, 2, 0.4, 20)], (10, 30))
     assert share.sum() == pytest.approx(8, abs=1)
+
+
+@given(
+    st.lists(
+        st.lists(st.tuples(st.floats(-5, 25), st.floats(-5, 30)), min_size=3, max_size=8),
+        min_size=1,
+        max_size=3,
+    )
+)
+def test_the_share_of_a_pixel_is_what_a_point_in_polygon_test_says(contours):
+    """Another implementation, point by point; corners off the samples, where both agree."""
+    from skimage.measure import points_in_poly
+
+    outlines = [np.round(c, 2) + np.array((0.00317, 0.00571)) for c in contours]
+    along = (np.arange(20 * FINE) + 0.5) / FINE - 0.5
+    across = (np.arange(25 * FINE) + 0.5) / FINE - 0.5
+    points = np.stack(np.meshgrid(along, across, indexing="ij"), -1).reshape(-1, 2)
+    inside = np.zeros(len(points), bool)
+    for outline in outlines:
+        inside ^= points_in_poly(points, outline)
+    wanted = inside.reshape(20, FINE, 25, FINE).mean((1, 3))
+    assert np.abs(coverage(outlines, (20, 25)) - wanted).max() <= 1 / FINE**2

@@ -79,6 +79,21 @@ def test_fluid_is_taken_off_the_pixels_as_well(bundle):
     assert found.thickness_px * MM == pytest.approx(found.thickness_mm)
 
 
+def test_the_fluid_is_outlined_within_the_outline(bundle):
+    fluid = band(even(2.0), length=30.0)
+    found = look(band(even(8.0)) - fluid, fluid=fluid, bundle=bundle)
+    (contour,) = found.fluid_outline
+    tall, wide = (contour.max(0) - contour.min(0)) * MM
+    assert (tall, wide) == (pytest.approx(2.0, abs=0.05), pytest.approx(30.0, abs=2 * MM))
+    assert contour.mean(0)[0] * MM == pytest.approx(30.0, abs=0.2)
+    assert (contour[0] == contour[-1]).all()
+    # Fluid elsewhere, a bladder, is none of it.
+    beside = band(even(4.0), centre=(50.0, 28.0), length=20.0)
+    found = look(band(even(8.0)) - fluid, fluid=fluid + beside, bundle=bundle)
+    assert len(found.fluid_outline) == 1
+    assert look(band(even(8.0)), bundle=bundle).fluid_outline == ()
+
+
 def tapers(along):
     """Half thickness: 3 mm from 23 mm left of the middle, falling to a thin tail on the right."""
     return np.where(along > -23, np.clip(3.0 - 0.12 * (along + 12), 0.7, 3.0), 0.0)

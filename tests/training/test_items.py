@@ -18,9 +18,8 @@ from training.items import (
     fingerprint,
     read_folder,
     read_item,
-    split_items,
-    split_patients,
 )
+from training.split import split_items, split_patients
 
 SPEC = GridSpec(64, 1.2)
 

@@ -12,7 +12,15 @@ pytest.importorskip("monai")
 
 from inference.records import Call, Status
 from training.estimates import Z, bootstrap, lower_limit, share, standard_deviation, upper_limit
-from training.metrics import Fit, dice, fit_of, is_located, line_distance, surface_dice
+from training.metrics import (
+    Fit,
+    dice,
+    fit_of,
+    is_located,
+    labels_in,
+    line_distance,
+    surface_dice,
+)
 from training.summary import Result, by_family, card_numbers, summarise, thickness_bin
 
 masks = st.tuples(*[st.integers(0, 2**36 - 1)] * 2).map(
@@ -84,6 +92,29 @@ def test_a_perfect_outline_scores_one_and_zero(spacing):
         assert fit.nsd == 1
         assert fit.centre_line_mm == pytest.approx(0, abs=1e-9)
         assert fit.beside_mm == pytest.approx(0, abs=1e-9)
+
+
+def test_each_label_that_the_truth_has_gets_a_dice_of_its_own():
+    where, wet = (30, 20, 20, 70), (38, 40, 4, 20)
+    truth = box(*where).astype(np.uint8)
+    truth[box(*wet)] = 2
+    assert labels_in(truth, ("endometrium", "fluid")) == ("endometrium", "fluid")
+    assert labels_in(truth, ("endometrium",)) == ("endometrium",)
+    assert labels_in(box(*where).astype(np.uint8), ("endometrium", "fluid")) == ("endometrium",)
+
+    def fit(fluid, labels=("endometrium", "fluid")):
+        lines = tuple(contour(*each) for each in fluid)
+        return fit_of((contour(*where),), calipers(*where), truth, (0.2, 0.2), lines, labels)
+
+    assert (fit([wet]).dice_endometrium, fit([wet]).dice_fluid) == (1, 1)
+    dry = fit([])
+    assert (dry.dice, dry.dice_fluid) == (1, 0)  # the whole band is right, its parts are not
+    assert dry.dice_endometrium == pytest.approx(2 * 1320 / (1320 + 1400))
+    half = fit([(38, 40, 4, 10)])
+    assert half.dice_fluid == pytest.approx(2 / 3)
+    # Fluid outside of what was outlined is not there.
+    assert fit([wet, (0, 0, 10, 10)]).dice_fluid == 1
+    assert fit([wet], ()).dice_endometrium is None
 
 
 def test_the_centre_line_of_a_shifted_band_is_as_far_as_the_shift():
@@ -231,6 +262,17 @@ def test_a_summary_counts_what_it_says():
     assert found.bias_mm.low is None  # one patient has no spread
 
 
+def test_the_dice_of_a_label_counts_where_the_truth_has_it():
+    dry = replace(GOOD, drawn_endometrium=True, fit=replace(FIT, dice_endometrium=0.8))
+    wet = replace(dry, drawn_fluid=True, fit=replace(dry.fit, dice_fluid=0.6))
+    nothing = replace(MISSED, drawn_endometrium=True, drawn_fluid=True)
+    assert [r.dice_of("fluid") for r in (dry, wet, nothing)] == [None, 0.6, 0.0]
+    found = summarise([dry, wet, nothing])
+    assert found.dice_endometrium_median.value == 0.8
+    assert (found.dice_fluid_median.value, found.dice_fluid_median.n) == (0.3, 2)
+    assert summarise([GOOD]).dice_fluid_median is None
+
+
 def test_a_summary_of_nothing_is_empty_not_an_error():
     found = summarise([])
     assert (found.n, found.mae_mm, found.p95_mm, found.dice_median) == (0, None, None, None)
@@ -246,9 +288,12 @@ def test_families_are_summed_up_by_themselves():
     assert card["mae_mm"] == 2
     assert card["by_pattern"]["none"] == {
         "n": 2,
+        "failed": 0,
+        "visible": 0,
         "measured": 0,
         "absent": 2,
         "quiet_share": 0.5,
+        "intervals_95": {"quiet_share": [0.095, 0.905]},
     }
 
 

@@ -1,0 +1,1 @@
+"""The review page: a person confirms, corrects or rejects every measurement of a run."""

@@ -1,0 +1,1 @@
+"""Data sets before they are trained on: looked at, checked, drawn, split."""

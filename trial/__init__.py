@@ -1,0 +1,1 @@
+"""The study: what readers and models measured, and how far they agree."""

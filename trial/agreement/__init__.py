@@ -1,0 +1,1 @@
+"""How far readers and models agree: pure statistics, their tables, and one page."""
