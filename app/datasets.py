@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from app.base import FAILED, end, read_key, usage, user_calibration
+from app.nnunet import export_nnunet
 from data.importers.formats import AUTO, BY_NAME
 from data.importers.patients import RULES
 
@@ -16,6 +17,7 @@ commands = typer.Typer(
     no_args_is_help=True,
     help="Data sets of annotated images: import them, check them, split them.",
 )
+commands.command("export")(export_nnunet)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 

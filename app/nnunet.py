@@ -1,4 +1,4 @@
-"""The command line: a data set for nnU-Net v2. Registered among the commands of `dataset`."""
+"""The command line: a data set for nnU-Net v2, `endometer dataset export`."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,14 +1,10 @@
 import json
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
-from app.nnunet import export_nnunet
+from app.cli import app
 from data.phantom.collection import write_phantoms
-
-app = typer.Typer()
-app.command()(export_nnunet)
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +15,7 @@ def phantoms(tmp_path_factory):
 
 
 def call(*words):
-    return CliRunner().invoke(app, [*map(str, words)])
+    return CliRunner().invoke(app, ["dataset", "export", *map(str, words)])
 
 
 def test_the_command_says_what_it_wrote_and_what_to_do_with_the_split(phantoms, tmp_path):
