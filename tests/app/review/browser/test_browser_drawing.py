@@ -2,12 +2,16 @@
 
 import json
 
+import numpy as np
 import pytest
 from browsing import length
 from typer.testing import CliRunner
 
 from app.cli import app
 from app.review.store import Review
+from data.cases import read_cases
+from data.raster import coverage
+from inference.thickness import measure_thickness
 
 
 def spacing_of(clip):
@@ -96,7 +100,7 @@ def test_the_whole_caliper_is_moved_by_its_line(oblong):
     assert oblong.mm == before
 
 
-def test_a_corrected_outline_is_measured_saved_and_exported(oblong, results, tmp_path):
+def test_a_corrected_outline_is_measured_saved_and_becomes_training_data(oblong, results, tmp_path):
     clip = oblong.here()
     before = oblong.mm
     oblong.press("o")
@@ -114,10 +118,20 @@ def test_a_corrected_outline_is_measured_saved_and_exported(oblong, results, tmp
     (item,) = json.loads((tmp_path / "out" / "corrections.json").read_text())["items"]
     saved = oblong.json(f"/api/clip/{clip['id']}")["review"]
     assert round(saved["thickness_mm"], 1) == shown
-    assert saved["contours"] in (item.get("contours"), item.get("polygons"), item.get("outline"))
+    assert saved["contours"] == item["contours"]
     low = max(row for contour in saved["contours"] for row, _ in contour)
     machine = oblong.json(f"/api/clip/{clip['id']}/frame/{clip['frame']}")["contours"]
     assert low > max(row for contour in machine for row, _ in contour) + 2
+
+    words = ["dataset", "import", tmp_path / "out", tmp_path / "set", "--format", "review"]
+    said = CliRunner().invoke(app, [*map(str, words)])
+    assert said.exit_code == 0, said.output
+    (case,) = read_cases(tmp_path / "set")
+    drawn = coverage([np.array(line) for line in saved["contours"]], case.mask().shape)
+    assert case.annotator == saved["reviewer"] == "Ada"
+    assert np.array_equal(case.mask() == 1, drawn >= 0.5)
+    mm = measure_thickness(case.mask() == 1, spacing_of(clip)).thickness_mm
+    assert mm == pytest.approx(saved["thickness_mm"], abs=0.3)
 
 
 def test_the_brush_adds_and_erases(oblong):
