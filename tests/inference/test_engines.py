@@ -213,9 +213,16 @@ def test_a_run_that_is_given_up_leaves_no_process(local, clips):
 @pytest.fixture(scope="module")
 def cluster():
     distributed = pytest.importorskip("distributed")
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None, processes=True
-    ) as found:
+    from dask import config
+
+    # A local cluster gives up a worker that is not back after 15 s, and on a busy machine ends with
+    # none: workers die here on purpose.
+    with (
+        config.set({"distributed.deploy.lost-worker-timeout": "10 minutes"}),
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None, processes=True
+        ) as found,
+    ):
         yield found
 
 
