@@ -21,6 +21,7 @@ from training.checkpoint import RunError, averaged_weights
 from training.config import ConfigError, read_config
 from training.ensemble import folds_of, runs_in, train_all
 from training.export import export
+from training.facts import patients_of
 from training.ship import Chosen, about, main
 
 ABOUT = dict.fromkeys(("name", "training_data", "known_failures", "licence"), "test")
@@ -177,10 +178,9 @@ def test_several_runs_are_shipped_as_one_bundle(tmp_path, monkeypatch):
     failures.write_text("All.")
     asked = []
 
-    def shipped(config, runs, out, texts, n, chosen):
-        asked.append((runs, texts))
-        weights = [training.ship.weights_of(run, config, chosen) for run in runs]
-        export(weights, config, LABELS, texts, out)
+    def shipped(weights, config, origin, out, *_):
+        asked.append((weights, origin))
+        export(weights, config, LABELS, origin.texts, out)
 
     monkeypatch.setattr(training.ship, "ship", shipped)
     words = ["--recipe", str(tmp_path / "recipe.toml"), "--name", "x"]
@@ -188,8 +188,9 @@ def test_several_runs_are_shipped_as_one_bundle(tmp_path, monkeypatch):
     main([str(tmp_path / "out"), str(tmp_path / "one"), *words])
     folds = [tmp_path / "out" / name for name in ("fold-1", "fold-2")]
     main([*map(str, folds), str(tmp_path / "two"), *words])
-    assert [runs for runs, _ in asked] == [folds, folds]
-    text = asked[0][1]["training_data"]
+    assert [(len(weights), len(origin.runs)) for weights, origin in asked] == [(2, 2), (2, 2)]
+    assert asked[0][1].patients == patients_of(folds[0]) | patients_of(folds[1])
+    text = asked[0][1].texts["training_data"]
     assert text.startswith("8 pictures") and "An ensemble of 2 networks." in text
     found = [load_bundle(tmp_path / name) for name in ("one", "two")]
     assert found[0].sha256 == found[1].sha256

@@ -94,7 +94,7 @@ def test_the_fields_of_the_machine_are_empty(reader):
 
 
 def test_a_thumbnail_shows_no_outline(reader, seat, run):
-    from test_clip import picture
+    from test_clip_page import picture
 
     person = reader("anna")
     case = next(
