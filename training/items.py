@@ -16,7 +16,7 @@ from scipy import ndimage
 from data.cases import ANNOTATED, Case, CasesError, read_cases
 from data.phantom.render import LABELS
 from imaging.calibration import Calibration, user_calibration
-from imaging.clip import Clip, ClipError
+from imaging.clip import Clip, ClipError, Frame
 from imaging.grid import GridMapping, GridSpec, fill_graphics, to_grid
 from inference.clip import Settings, find_views
 from inference.frame import View
@@ -89,15 +89,11 @@ def known_labels(annotated: Sequence[str]) -> NDArray[np.bool_]:
     return np.array([label == "background" or label in annotated for label in LABELS])
 
 
-def read_item(case: Case, spec: GridSpec) -> Item | None:
-    """Bring the annotated frame of a case and its truth to the grid.
+def annotated_frame(case: Case) -> tuple[Frame, list[View]]:
+    """Return the annotated frame of a case, and the B-mode images within it.
 
-    None where nobody drew the endometrium that is visible. Raises CasesError for an image or truth
-    that cannot be used.
+    Raises CasesError for an image that cannot be read or a scale that cannot be.
     """
-    truth = case.mask()
-    if truth is None and case.visible:
-        return None
     user = None
     if case.spacing_mm is not None:
         scale = user_calibration(*case.spacing_mm)
@@ -109,6 +105,19 @@ def read_item(case: Case, spec: GridSpec) -> Item | None:
             frame, views = clip.frame(case.frame), find_views(clip, Settings(user=user))
     except ClipError as error:
         raise CasesError(f"{case.path}: {error}") from None
+    return frame, views
+
+
+def read_item(case: Case, spec: GridSpec) -> Item | None:
+    """Bring the annotated frame of a case and its truth to the grid.
+
+    None where nobody drew the endometrium that is visible. Raises CasesError for an image or truth
+    that cannot be used.
+    """
+    truth = case.mask()
+    if truth is None and case.visible:
+        return None
+    frame, views = annotated_frame(case)
     if truth is None:
         truth = np.zeros(frame.luma.shape, np.uint8)
     if truth.shape != frame.luma.shape:

@@ -11,13 +11,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from data.cases import ANNOTATED, Case, CasesError
-from imaging.calibration import Calibration, user_calibration
 from imaging.calipers import find_marks, marks_mask
-from imaging.clip import Clip, ClipError
-from inference.clip import Settings, find_views
 from inference.frame import segment
 from models.bundle import Bundle
 from models.runtime import Runtime
+from training.items import annotated_frame
 from training.metrics import dice
 
 
@@ -29,17 +27,7 @@ def label_map(case: Case, bundle: Bundle, runtime: Runtime) -> NDArray[np.uint8]
     the frame before the largest is taken. Nothing is left out, neither small pieces nor what the
     quality would refuse. Raises CasesError for an image that cannot be read.
     """
-    user = None
-    if case.spacing_mm is not None:
-        scale = user_calibration(*case.spacing_mm)
-        if not isinstance(scale, Calibration):
-            raise CasesError(f"{case.path}: {scale.message}")
-        user = scale
-    try:
-        with Clip.open(case.path) as clip:
-            frame, views = clip.frame(case.frame), find_views(clip, Settings(user=user))
-    except ClipError as error:
-        raise CasesError(f"{case.path}: {error}") from None
+    frame, views = annotated_frame(case)
     found = np.zeros(frame.luma.shape, np.uint8)
     if not views:
         return found

@@ -202,10 +202,9 @@ class IdsOut(BaseModel):
     items: list[IdOut]
 
 
-class MeasurementOut(BaseModel):
-    """What the machine says of a clip."""
+class _MeasuredOut(BaseModel):
+    """What a measurement says, of a clip or of a frame."""
 
-    frame: int | None
     status: str
     reason: str | None
     words: str
@@ -218,6 +217,12 @@ class MeasurementOut(BaseModel):
     quality: float | None
     fluid: bool | None
     calipers: list[list[float]] | None
+
+
+class MeasurementOut(_MeasuredOut):
+    """What the machine says of a clip."""
+
+    frame: int | None
     sonographer_mm: float | None
 
 
@@ -317,22 +322,10 @@ class ClipOut(BaseModel):
     reasons: list[ChoiceOut]
 
 
-class FrameOut(BaseModel):
+class FrameOut(_MeasuredOut):
     """A frame measured by the pipeline of the run."""
 
     frame: int
-    status: str
-    reason: str | None
-    words: str
-    message: str | None
-    thickness_mm: float | None
-    lower_mm: float | None
-    upper_mm: float | None
-    call: str | None
-    call_words: str | None
-    quality: float | None
-    fluid: bool | None
-    calipers: list[list[float]] | None
     contours: list[list[list[float]]]
     fluid_contours: list[list[list[float]]]
     spacing: list[float] | None

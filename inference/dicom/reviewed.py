@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from inference.dicom import codes
 from inference.dicom.maker import Kind, Maker, finish
 from inference.dicom.origin import Origin
-from inference.dicom.sr import frames_of, outline_item, plain, thickness_item
+from inference.dicom.sr import measurement_group, outline_item, thickness_item
 from inference.records import Measurement, Status
 from inference.words import CALLS
 
@@ -111,8 +111,6 @@ def _person(verdict: Verdict) -> Any:
 
 
 def _group(origin: Origin, verdict: Verdict, maker: Maker, identity: object) -> Any:
-    from highdicom import sr
-
     row = verdict.row
     measured = row.status is Status.MEASURED and row.thickness_mm is not None
     evaluations, measurements = [], []
@@ -130,27 +128,11 @@ def _group(origin: Origin, verdict: Verdict, maker: Maker, identity: object) -> 
             evaluations.append((codes.REASON, codes.REJECTED[verdict.rejected]))
         elif row.reason is not None:
             evaluations.append((codes.REASON, codes.REASONS[row.reason]))
-    group = sr.MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=sr.TrackingIdentifier(maker.uid("thickness", identity), "Thickness"),
-        finding_type=codes.ENDOMETRIUM,
-        finding_sites=[sr.FindingSite(codes.UTERUS)],
-        method=codes.METHOD_CONFIRMED if verdict.confirmed else codes.METHOD_BY_HAND,
-        measurements=measurements,
-        qualitative_evaluations=[
-            sr.QualitativeEvaluation(name, value) for name, value in evaluations
-        ],
-        source_images=[
-            sr.SourceImageForMeasurementGroup(
-                str(origin.header.SOPClassUID),
-                str(origin.header.SOPInstanceUID),
-                frames_of(origin, row),
-            )
-        ],
+    uid = maker.uid("thickness", identity)
+    method = codes.METHOD_CONFIRMED if verdict.confirmed else codes.METHOD_BY_HAND
+    return measurement_group(
+        origin, row, uid, measurements, evaluations, _said(verdict), method=method
     )
-    group[0].ContentSequence.append(
-        sr.TextContentItem(codes.COMMENT, plain(_said(verdict)), sr.RelationshipTypeValues.CONTAINS)
-    )
-    return group
 
 
 def _said(verdict: Verdict) -> str:

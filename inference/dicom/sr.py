@@ -129,11 +129,32 @@ def _group(
         measurements.append(
             _shortened(sr.Measurement(codes.QUALITY, float(row.quality), codes.NO_UNITS))
         )
+    uid = maker.uid("thickness", identity)
+    return measurement_group(
+        origin, row, uid, measurements, evaluations, _said(row), algorithm_id=algorithm
+    )
+
+
+def measurement_group(
+    origin: Origin,
+    row: Measurement,
+    uid: str,
+    measurements: list[Any],
+    evaluations: list[tuple[Any, Any]],
+    comment: str,
+    **how: Any,
+) -> Any:
+    """Return the group of what is said of the frame of a row, tracked by `uid`.
+
+    `evaluations` are names and values; `how` names the algorithm or the method, as highdicom's
+    class does.
+    """
+    from highdicom import sr
+
     group = sr.MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=sr.TrackingIdentifier(maker.uid("thickness", identity), "Thickness"),
+        tracking_identifier=sr.TrackingIdentifier(uid, "Thickness"),
         finding_type=codes.ENDOMETRIUM,
         finding_sites=[sr.FindingSite(codes.UTERUS)],
-        algorithm_id=algorithm,
         measurements=measurements,
         qualitative_evaluations=[
             sr.QualitativeEvaluation(name, value) for name, value in evaluations
@@ -145,11 +166,11 @@ def _group(
                 frames_of(origin, row),
             )
         ],
+        **how,
     )
-    comment = sr.TextContentItem(
-        codes.COMMENT, plain(_said(row)), sr.RelationshipTypeValues.CONTAINS
+    group[0].ContentSequence.append(
+        sr.TextContentItem(codes.COMMENT, plain(comment), sr.RelationshipTypeValues.CONTAINS)
     )
-    group[0].ContentSequence.append(comment)
     return group
 
 
