@@ -166,8 +166,8 @@ def fluid_contours(region: Region) -> tuple[Array, ...]:
     """Outlines of the fluid at level one half: (n, 2) closed contours in pixels of the array."""
     from skimage.measure import find_contours
 
-    if region.fluid is None:
-        return ()
+    if region.fluid is None or not (region.fluid > LEVEL).any():
+        return ()  # most frames have none, and every frame that is measured comes by
     lines = find_contours(np.pad(region.fluid, 1, constant_values=0.0), LEVEL)
     last = np.array(region.fluid.shape) - 1.0
     return tuple(np.clip(line - 1.0, 0.0, last) + region.origin for line in lines)
