@@ -48,7 +48,9 @@ export function ask(dialog) {
     dialog.addEventListener("click", closing);
     dialog.addEventListener(
       "close",
-      () => {
+      (event) => {
+        // The browser tells of it a moment later: whoever has asked again by then waits for the next one.
+        event.stopImmediatePropagation();
         dialog.removeEventListener("click", closing);
         resolve(dialog.returnValue);
       },

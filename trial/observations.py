@@ -1,0 +1,82 @@
+"""What the study is analysed from: thicknesses and embryo transfers, a woman and a cycle each.
+
+The records that the joining of tables makes (trial.joining) and that the analyses take; nothing
+here reads a file.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+
+
+class CycleType(StrEnum):
+    """How the endometrium of a cycle is prepared."""
+
+    HRT = "hrt"
+    """Hormone replacement."""
+    NATURAL = "natural"
+
+
+class Origin(StrEnum):
+    """Who stands behind a thickness; the first that there is counts."""
+
+    REVIEW = "review"
+    """A person confirmed or corrected the automatic measurement on the review page."""
+    AUTOMATIC = "automatic"
+    READER = "reader"
+    """A person's number in the visits table, where there is no scan that could be measured."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One visit of a woman, measured or not.
+
+    `cycle` counts treatment cycles from 1; cycles before treatment are 0, -1, -2 backwards, so
+    that baseline is the last measured visit with `cycle` <= 0. `cycle_day` counts from 1. Lengths
+    in mm: `lower_mm` and `upper_mm` are the 90 % interval. `thickness_mm` is None where nothing
+    was measured, and `missing` says why in words without identity. `row` is the line in the visits
+    table, `patient` is what that table calls her.
+    """
+
+    row: int
+    patient: str
+    arm: str | None
+    cycle: int
+    cycle_type: CycleType | None
+    cycle_day: int | None
+    phase: str | None
+    date: date | None
+    thickness_mm: float | None
+    lower_mm: float | None
+    upper_mm: float | None
+    origin: Origin | None
+    automatic_mm: float | None = None
+    """What the machine measured, also where a person's value counts."""
+    repeats_mm: tuple[float, ...] = ()
+    """The thickness of every scan of the visit that was measured, the one that counts included."""
+    missing: str | None = None
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """One embryo transfer; None is not known. `sacs` counts sacs with a heartbeat."""
+
+    row: int
+    patient: str
+    arm: str | None
+    cycle: int
+    cycle_type: CycleType | None
+    embryos: int | None
+    sacs: int | None
+    clinical_pregnancy: bool | None
+
+
+@dataclass(frozen=True)
+class Cancellation:
+    """A cycle without its transfer. `because` is the reason in the table, None if it has none."""
+
+    row: int
+    patient: str
+    cycle: int
+    cycle_type: CycleType | None
+    because: str | None
