@@ -185,7 +185,7 @@ def export(
     For instance:  [bold]endometer bundle export default network.onnx --to onnx[/bold]
 
     What the millimetres, the quality and the refusals need stays here: others get the network
-    alone. Needs the extra packages of training: pip install 'endometer[train]'. Exit status: 0
+    alone. Needs the extra packages of training: pip install 'endometer\\[train]'. Exit status: 0
     written, 1 it could not be, 2 wrong usage.
     """
     if to == "nnunet":

@@ -45,7 +45,7 @@ def compare(
 
     The score decides: the error in mm, or 1.5 mm for what was refused or invented; without
     millimetres the Dice. Exit status: 0 every case was compared, 1 some could not be, 2 wrong
-    usage. Needs the extra packages of training: pip install 'endometer[train]'.
+    usage. Needs the extra packages of training: pip install 'endometer\\[train]'.
     """
     check_device(device)
     from data.cases import CasesError, read_cases

@@ -48,7 +48,7 @@ def evaluate(
     [bold]endometer evaluate default phantoms/ --out judged/[/bold]
 
     Exit status: 0 every case was compared, 1 some could not be (they are in the tables), 2 wrong
-    usage. Needs the extra packages of training: pip install 'endometer[train]'.
+    usage. Needs the extra packages of training: pip install 'endometer\\[train]'.
     """
     check_device(device)
     from data.cases import CasesError, read_cases
@@ -112,7 +112,7 @@ def calibrate(
     [bold]endometer measure archive/ --bundle calibrated --out results/[/bold]
 
     Split-conformal: what is measured does not change, only how far it is trusted. Needs the extra
-    packages of training: pip install 'endometer[train]'.
+    packages of training: pip install 'endometer\\[train]'.
     """
     try:
         from training.recalibrate import calibrated, check_free, write_calibrated
@@ -176,7 +176,7 @@ def train(
 
     The same command goes on with a run that was interrupted. Exit status: 0 the run is at its end,
     1 it ended early (130 if you interrupted it), 2 wrong usage. Needs the extra packages of
-    training: pip install 'endometer[train]'.
+    training: pip install 'endometer\\[train]'.
     """
     try:
         from training.checkpoint import RunError

@@ -89,7 +89,7 @@ def ship(  # noqa: PLR0913, PLR0917 - a command line's options are its interface
     --calibrate more-kept-aside/[/bold]
 
     Exit status: 0 written, 1 it could not be, 2 wrong usage. Needs the extra packages of training:
-    pip install 'endometer[train]'.
+    pip install 'endometer\\[train]'.
     """
     try:
         from training.checkpoint import RunError

@@ -53,7 +53,7 @@ const actions = {
   undo: () => (desk.reading.edits.past.length ? desk.undo() : actOnToast() || desk.undo()),
   redo: () => desk.redo(),
   calipers: () => desk.tools.use("calipers"),
-  place: () => desk.tools.use("place"),
+  place: () => desk.tools.place(),
   outline: () => desk.tools.use("outline"),
   brush: () => desk.tools.use("brush"),
   erase: () => desk.tools.erase(),
@@ -81,6 +81,14 @@ const actions = {
   },
   help: showHelp,
 };
+
+// The tool in hand comes first: arrows move its cross, and not the frames.
+document.addEventListener("keydown", (event) => {
+  if (!desk.reading || event.target !== document.body || document.querySelector("dialog[open]")) return;
+  if (!desk.tools.key(event)) return;
+  event.preventDefault();
+  event.stopImmediatePropagation();
+});
 
 // The desk answers keys only while a clip is on it.
 listen(

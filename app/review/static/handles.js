@@ -2,7 +2,7 @@
 
 import { el } from "./dom.js";
 
-const WAYS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+export const WAYS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 const FINE = 0.1; // frame pixels; one pixel with Shift
 
 export class Handles {

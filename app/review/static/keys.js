@@ -13,7 +13,7 @@ export const CLIP_KEYS = [
   { keys: ["U", "Ctrl+Z"], run: "undo", group: VERDICT, words: "Undo; without changes: take back what was saved last", again: true },
   { keys: ["Shift+U", "Ctrl+Shift+Z"], run: "redo", group: VERDICT, words: "Redo", again: true },
   { keys: ["V"], run: "calipers", group: DRAW, words: "Calipers: drag an end, or the line" },
-  { keys: ["D"], run: "place", group: DRAW, words: "Place calipers: two clicks, or drag" },
+  { keys: ["D"], run: "place", group: DRAW, words: "Place calipers: two clicks, or drag; D again: with arrows and Enter" },
   { keys: ["Tab"], words: "Go to a caliper end; arrows move it by 0.1 pixel, with Shift by 1", group: DRAW },
   { keys: ["O"], run: "outline", group: DRAW, words: "Drag the outline; neighbours follow" },
   { keys: ["B"], run: "brush", group: DRAW, words: "Brush" },

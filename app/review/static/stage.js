@@ -96,6 +96,11 @@ export class Stage {
     return toFrame(at, this.view, this.box, this.spacing);
   }
 
+  /** The frame point in the middle of what is seen. */
+  middle() {
+    return this.toFrame({ x: this.konva.width() / 2, y: this.konva.height() / 2 });
+  }
+
   /** A frame point under an event, kept on the picture. */
   pointAt(event) {
     return clampPoint(this.toFrame(this.placeOf(event)), this.box);

@@ -3,6 +3,7 @@
 import { $, el } from "./dom.js";
 import { post } from "./api.js";
 import { BrushTool, WIDTHS_MM } from "./brush_tool.js";
+import { clampPoint } from "./geometry.js";
 import { number, parse } from "./numbers.js";
 import { OutlineTool } from "./outline_tool.js";
 import { PlaceTool } from "./place_tool.js";
@@ -26,7 +27,11 @@ export class Tools {
     const layer = desk.overlay.tools;
     this.all = {
       calipers: null,
-      place: new PlaceTool({ preview: (pair) => this.preview(pair), placed: (pair) => this.placed(pair) }),
+      place: new PlaceTool({
+        preview: (pair) => this.preview(pair),
+        placed: (pair) => this.placed(pair),
+        inside: (point) => clampPoint(point, stage.box),
+      }),
       outline: new OutlineTool(stage, layer, drawing(() => "contours")),
       brush: new BrushTool(stage, layer, drawing(() => this.target)),
     };
@@ -81,10 +86,23 @@ export class Tools {
     desk.draw();
   }
 
+  /** Place calipers: with the pointer, and asked for again with the keyboard. */
+  place() {
+    const { place } = this.all;
+    if (this.name !== "place") return void this.use("place");
+    document.activeElement.blur(); // the arrows are the cross's now
+    if (!place.cross) place.begin(this.desk.stage.middle());
+  }
+
+  /** Give a key to the tool in hand; returns whether it took it. */
+  key(event) {
+    return event.ctrlKey || event.metaKey || event.altKey ? false : this.all[this.name]?.key?.(event) ?? false;
+  }
+
   /** A new clip: in a blind study calipers are wanted first, else there is something to look at. */
   reset() {
     const { data, pairs } = this.desk.reading;
-    this.all.place.first = null;
+    this.all.place.forget();
     this.use(data.blind && !pairs.length && this.mayDraw(true) ? "place" : "calipers");
   }
 
@@ -104,7 +122,7 @@ export class Tools {
   /** Stop what was begun; returns whether something was. */
   escape() {
     const { edits } = this.desk.reading;
-    const begun = this.all.place.first !== null || edits.before !== null;
+    const begun = this.all.place.begun || edits.before !== null;
     this.all[this.name]?.cancel?.();
     edits.cancel();
     this.desk.loupe.hide();
@@ -200,7 +218,11 @@ export class Tools {
     let words = "";
     const buttons = [];
     const button = (text, key, run) => buttons.push(el("button", { type: "button", onclick: run }, text, " ", el("kbd", {}, key)));
-    if (this.name === "place") words = this.all.place.first ? "Click on the other interface" : "Click on one basal interface";
+    if (this.name === "place") {
+      const { cross, first } = this.all.place;
+      const where = first ? "the other interface" : "one basal interface";
+      words = cross ? `Move to ${where} with the arrows (Shift: faster), then Enter` : `Click on ${where}`;
+    }
     else if (work.stale && frame === work.frame) {
       words = "The outline has changed";
       button("Measure it", "S", () => this.snap());

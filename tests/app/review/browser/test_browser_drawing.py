@@ -241,6 +241,26 @@ def test_a_refused_clip_is_measured_by_two_clicks(ada):
     assert ada.json(f"/api/clip/{clip['id']}")["review"]["state"] == "corrected"
 
 
+def test_calipers_are_placed_by_keyboard_from_nothing(ada):
+    ada.clip("nothing.dcm")
+    clip = ada.here()
+    ada.press("d", "d")
+    hint = ada.page.locator("#hint")
+    assert "one basal interface with the arrows" in hint.inner_text()
+    ada.press("ArrowLeft", "Shift+ArrowUp", "Enter")
+    assert "the other interface" in hint.inner_text()
+    ada.press("Enter")  # an end on the other is none
+    assert "the other interface" in hint.inner_text()
+    ada.press("Shift+ArrowDown", "Shift+ArrowDown", "ArrowUp", "ArrowRight", "Enter")
+    (r1, c1), (r2, c2) = ada.draft()["work"]["calipers"]
+    assert (r2 - r1, c2 - c1) == pytest.approx((19, 1))
+    expected = length((r1, c1), (r2, c2), spacing_of(clip))
+    assert ada.mm == pytest.approx(expected, abs=0.051)
+    assert ada.here()["id"] == clip["id"]
+    ada.press("d", "d", "ArrowUp", "Escape")  # thought better of it: the old ones stay
+    assert ada.mm == pytest.approx(expected, abs=0.051)
+
+
 def test_without_a_scale_nothing_can_be_placed(ada):
     ada.clip("unscaled.dcm")
     ada.press("d")
