@@ -1,8 +1,9 @@
 """From a key press to the next clip on the screen, and how long a caliper move takes, in a browser.
 
-    python -m benchmarks.review_page RESULTS [--clips 100] [--chromium /usr/bin/chromium]
+    python -m benchmarks.review_page [RESULTS] [--steps 100] [--chromium /usr/bin/chromium]
 
-RESULTS is the folder of a run. Reviews are written to a database of their own that is thrown away.
+RESULTS is the folder of a run; without one it is 2,000 clips made of a few phantoms. Reviews are
+written to a database of their own that is thrown away.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from playwright.sync_api import sync_playwright
 
 from app.review.serve import running
 from app.review.settings import Settings
+from benchmarks.review import make_run
 
 # One frame of a screen at 60 Hz.
 FRAME_MS = 1000 / 60
@@ -48,13 +50,15 @@ MOVES = """() => new Promise((resolve) => {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("results", type=Path)
-    parser.add_argument("--clips", type=int, default=100)
+    parser.add_argument("results", type=Path, nargs="?")
+    parser.add_argument("--clips", type=int, default=2000, help="how many, without RESULTS")
+    parser.add_argument("--steps", type=int, default=100, help="clips looked at by each key")
     parser.add_argument("--look", type=float, default=0.7, help="seconds spent on every clip")
     parser.add_argument("--chromium", default=shutil.which("chromium"))
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        settings = Settings(folder=given.results, database=f"sqlite:///{folder}/reviews.sqlite")
+        results = given.results or make_run(Path(folder), given.clips)
+        settings = Settings(folder=results, database=f"sqlite:///{folder}/reviews.sqlite")
         with running(settings) as server:
             options = ["--no-sandbox", "--disable-background-networking"]
             browser = playwright.chromium.launch(executable_path=given.chromium, args=options)
@@ -69,7 +73,7 @@ def main() -> None:
             page.wait_for_timeout(500)
             for words, key in (("next clip (N)", "n"), ("accept and next (A)", "a")):
                 took = []
-                for _ in range(min(given.clips, total // 2 - 1)):
+                for _ in range(min(given.steps, total // 2 - 1)):
                     time.sleep(given.look)
                     took.append(page.evaluate(NEXT, key))
                 p50, p95 = np.percentile(took, [50, 95])

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from importlib import metadata
 from itertools import islice
+from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
 from imaging.identity import ClipIdentity
@@ -14,10 +15,12 @@ from models.bundle import Bundle, BundleError, load_bundle
 from models.runtime import DeviceError, OpenVinoRuntime, choose_runtime
 
 if TYPE_CHECKING:
-    from distributed import Client, Future
+    from distributed import Client, Future, as_completed
 
 # Jobs with a worker thread or waiting for it: enough that none is idle while an answer travels.
 IN_FLIGHT = 3
+# How long a run waits for a worker when the last one has left, and how often it looks, in seconds.
+PATIENCE, LOOK = 300.0, 0.02
 # A worker's resource that says it has a GPU, as in `dask worker --resources GPU=1`.
 GPU = "GPU"
 
@@ -28,12 +31,13 @@ class Dask:
 
     Workers need this version of endometer, the files under the same paths, and the output folder
     for overlays. With the device cuda, only workers with the resource GPU are used. A worker that
-    dies has its files measured by others.
+    dies has its files measured by others. Without any worker for `patience` seconds the run ends.
     """
 
     bundle: Bundle
     address: str
     device: str = "cpu"
+    patience: float = PATIENCE
 
     def run(self, jobs: Iterator[Job], task: Task) -> Iterator[Outcome]:
         """See Engine."""
@@ -90,6 +94,7 @@ class Dask:
 
         fill()
         while waiting:
+            self._await(client, results)
             future = next(results)
             job = waiting.pop(future)
             outcome: Outcome | None = None
@@ -113,6 +118,22 @@ class Dask:
                 record = replace(outcome.record, identity=job.identity)
                 yield replace(outcome, job=job, record=record)
 
+    def _await(self, client: "Client", results: "as_completed") -> None:
+        """Wait until a result is there. Raises EngineError where no worker is left to make one."""
+        asked = alone = monotonic()
+        while not results.has_ready():
+            sleep(LOOK)
+            if monotonic() - asked < self.patience / 10:
+                continue
+            asked = monotonic()
+            if _usable(client, self.device):
+                alone = asked
+            elif asked - alone >= self.patience:
+                raise EngineError(
+                    f"The cluster at {self.address} has had no worker for {self.patience:g} s that "
+                    "could go on. Start some and run the same command again: it goes on from here."
+                )
+
 
 DIED = (
     "The workers that measured this clip died of it: a fault in a decoder, or too little memory. "
@@ -131,13 +152,17 @@ def _check(client: "Client", engine: Dask) -> None:
     for worker, problem in sorted(found.items()):
         if problem:
             raise EngineError(f"The worker {worker} cannot be used: {problem}")
-    if engine.device == "cuda":
-        resources = client.scheduler_info()["workers"].values()
-        if not any(GPU in worker["resources"] for worker in resources):
-            raise EngineError(
-                f"No worker has the resource {GPU}. Start them with --resources {GPU}=1, or use "
-                "--device cpu."
-            )
+    if not _usable(client, engine.device):
+        raise EngineError(
+            f"No worker has the resource {GPU}. Start them with --resources {GPU}=1, or use "
+            "--device cpu."
+        )
+
+
+def _usable(client: "Client", device: str) -> bool:
+    """Tell whether any worker can take a job for a device."""
+    workers = client.scheduler_info()["workers"].values()
+    return any(device != "cuda" or GPU in worker["resources"] for worker in workers)
 
 
 def _version() -> str:

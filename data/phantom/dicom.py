@@ -3,7 +3,7 @@
 import hashlib
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -177,8 +177,11 @@ def furnish(luma: NDArray[np.uint8], sector: Sector, raster: Raster) -> NDArray[
     return np.asarray(screen)
 
 
-def write_dicom(phantom: Phantom, path: Path) -> None:
-    """Write a phantom: stills uncompressed, cines as JPEG baseline; UIDs follow from the pixels."""
+def write_dicom(phantom: Phantom, path: Path, header: Mapping[str, str] | None = None) -> None:
+    """Write a phantom: stills uncompressed, cines as JPEG baseline; UIDs follow from the pixels.
+
+    `header` is what the file says otherwise, by keyword, such as {"PatientID": "W07"}.
+    """
     from pydicom.dataset import Dataset, FileMetaDataset
     from pydicom.encaps import encapsulate
     from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, generate_uid
@@ -199,6 +202,8 @@ def write_dicom(phantom: Phantom, path: Path) -> None:
     ds.StudyDate = ds.ContentDate = "20260101"
     ds.StudyTime = ds.ContentTime = "120000"
     ds.ImageType = ["DERIVED", "PRIMARY"]  # PS3.3 C.8.5.6.1.1: nothing was acquired
+    for keyword, value in (header or {}).items():
+        setattr(ds, keyword, value)
     ds.Rows, ds.Columns = FRAME_SHAPE
     ds.BitsAllocated = ds.BitsStored = 8
     ds.HighBit, ds.PixelRepresentation = 7, 0

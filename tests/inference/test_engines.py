@@ -265,3 +265,14 @@ def test_a_cluster_that_cannot_serve_says_why(bundle, cluster, clips, unused_por
     gpu = replace(dask_engine(bundle, cluster.scheduler_address), device="cuda")
     with pytest.raises(EngineError, match="resource GPU"):
         outcomes(gpu, map(job, clips))
+
+
+def test_a_run_whose_workers_have_all_left_ends_and_says_so(bundle, clips):
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(1, threads_per_worker=1, dashboard_address=None) as lonely:
+        engine = replace(dask_engine(bundle, lonely.scheduler_address), patience=2.0)
+        running = engine.run(map(job, clips * 5), Task(Settings()))
+        next(running)
+        lonely.scale(0)
+        with pytest.raises(EngineError, match="no worker for 2 s"):
+            list(running)
