@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
-from trial.observations import Cancellation, CycleType, Observation, Origin
+from trial.observations import Cancellation, CycleType, Observation, Origin, numbers
 from trial.protocol import Protocol
 
 
@@ -84,14 +84,6 @@ class Screened:
     def count(self, evidence: Evidence) -> int:
         """Return how many cycles say so."""
         return sum(each.evidence is evidence for each in self.cycles)
-
-
-def numbers(observations: Iterable[Observation]) -> dict[str, int]:
-    """Return the number of each woman, from 1 in the order of the visits table."""
-    first: dict[str, int] = {}
-    for each in observations:
-        first[each.patient] = min(each.row, first.get(each.patient, each.row))
-    return {patient: i for i, patient in enumerate(sorted(first, key=lambda p: first[p]), 1)}
 
 
 def screen(

@@ -1,6 +1,7 @@
 """Tables that people and programs hand over, CSV or Parquet, as rows of cells."""
 
 import csv
+import math
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -32,7 +33,9 @@ class Line:
     def text(self, name: str) -> str:
         """Return a cell as stripped text, empty where it is empty or there is no such column."""
         value = self.cells.get(name)
-        return "" if value is None else str(value).strip()
+        # A number that is missing in a Parquet table of pandas is no None but NaN.
+        missing = value is None or (isinstance(value, float) and math.isnan(value))
+        return "" if missing else str(value).strip()
 
 
 def read_table(path: Path) -> tuple[tuple[str, ...], tuple[Line, ...]]:

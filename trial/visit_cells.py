@@ -4,6 +4,7 @@ import math
 import re
 from datetime import date
 
+from trial.observations import CycleType
 from trial.tables import number
 
 _YES = frozenset({"yes", "y", "true", "1", "是"})
@@ -12,6 +13,15 @@ _NO = frozenset({"no", "n", "false", "0", "否"})
 _DATE = re.compile(r"(\d{4})([-/.])(\d{1,2})\2(\d{1,2})(?:[T ][\d:.]+)?")
 _EARLIEST_YEAR = 1990
 THICKEST_MM = 30.0
+MOST_EMBRYOS = 20
+# Between several scans of one visit.
+SEVERAL = "|"
+_TYPES = {
+    "hrt": CycleType.HRT,
+    "hormone replacement": CycleType.HRT,
+    "artificial": CycleType.HRT,
+    "natural": CycleType.NATURAL,
+}
 
 
 def yes_or_no(text: str) -> bool:
@@ -65,3 +75,21 @@ def day(text: str) -> date:
     if value.year < _EARLIEST_YEAR:
         raise ValueError(f"it must be a date from {_EARLIEST_YEAR} on")
     return value
+
+
+def cycle_type(text: str) -> CycleType:
+    """Return how the endometrium of a cycle is prepared."""
+    found = _TYPES.get(" ".join(text.casefold().split()))
+    if found is None:
+        raise ValueError("it must be hrt or natural")
+    return found
+
+
+def embryos(text: str) -> int:
+    """Return a count of embryos, or of sacs."""
+    return whole(text, 0, MOST_EMBRYOS)
+
+
+def several(text: str) -> tuple[str, ...]:
+    """Return the names of one or more scans."""
+    return tuple(part for each in text.split(SEVERAL) if (part := each.strip()))

@@ -38,11 +38,6 @@ OPTIONAL = (
 ONE_OF = (("cycle_day", "phase"), ("study", "clip", "date"))
 READER = re.compile(r"reader_(.+)_mm")
 BASELINE = re.compile(r"baseline_(.+)")
-# Between several scans of one visit.
-SEVERAL = "|"
-MOST_EMBRYOS = 20
-_HRT = frozenset({"hrt", "hormone replacement", "artificial"})
-_NATURAL = frozenset({"natural", "nc"})
 T = TypeVar("T")
 
 
@@ -150,7 +145,7 @@ class _Row:
                 self._problem("cycle", "is empty.")
             self._problem("cycle", "says not which cycle it was: the row is set aside.")
             return None
-        cycle_type = self._cell("cycle_type", _cycle_type)
+        cycle_type = self._cell("cycle_type", cells.cycle_type)
         cycle_day = self._cell("cycle_day", lambda text: cells.whole(text, 1, LAST_DAY))
         phase = self._cell("phase", self._phase)
         readers = [
@@ -170,11 +165,11 @@ class _Row:
             cancelled=self._cell("cancelled", cells.yes_or_no),
             cancelled_because=line.text("cancelled_because") or None,
             transfer=self._cell("transfer", cells.yes_or_no),
-            embryos=self._cell("embryos", _embryos),
-            sacs=self._cell("sacs", _embryos),
+            embryos=self._cell("embryos", cells.embryos),
+            sacs=self._cell("sacs", cells.embryos),
             clinical_pregnancy=self._cell("clinical_pregnancy", cells.yes_or_no),
-            studies=_several(line.text("study")),
-            clips=_several(line.text("clip")),
+            studies=cells.several(line.text("study")),
+            clips=cells.several(line.text("clip")),
             reader_mm=fmean(mm) if mm else None,
             baseline=tuple(self._baseline()),
         )
@@ -245,23 +240,6 @@ class _Row:
             )
             visit = replace(visit, cancelled=None)
         return visit
-
-
-def _cycle_type(text: str) -> CycleType:
-    said = " ".join(text.casefold().split())
-    if said in _HRT:
-        return CycleType.HRT
-    if said in _NATURAL:
-        return CycleType.NATURAL
-    raise ValueError("it must be hrt or natural")
-
-
-def _embryos(text: str) -> int:
-    return cells.whole(text, 0, MOST_EMBRYOS)
-
-
-def _several(text: str) -> tuple[str, ...]:
-    return tuple(part for each in text.split(SEVERAL) if (part := each.strip()))
 
 
 def _without_copies(visits: list[Visit], problems: list[Problem]) -> list[Visit]:
