@@ -107,7 +107,8 @@ def _as_json(screened: "Sequence[Screened]", joined: "Joined", plan: "Protocol")
                 "verdict": woman.verdict,
                 **{str(each): woman.count(each) for each in Evidence},
                 "why": why(woman),
-                "fewest": woman.fewest,
+                "for_yes": woman.for_yes,
+                "for_no": woman.for_no,
                 "settle": [
                     {
                         "row": step.row,
@@ -146,7 +147,7 @@ def _print(screened: "Sequence[Screened]", joined: "Joined", plan: "Protocol") -
     def some(heading: str, words: list[str]) -> None:
         """List what there is, at most MOST_NAMED of it."""
         if words:
-            say(f"{heading}:")
+            say(heading)
             for text in words[:MOST_NAMED]:
                 say(f"  {text}")
             if len(words) > MOST_NAMED:
@@ -160,8 +161,10 @@ def _print(screened: "Sequence[Screened]", joined: "Joined", plan: "Protocol") -
     for woman in screened:
         say(f"woman {woman.number}: {woman.verdict}. {why(woman)}.")
         if woman.steps:
-            things = "1 of these" if woman.fewest == 1 else f"the first {woman.fewest} of these"
-            say(f"  to settle it, {things} may be enough:")
+            say(
+                f"  to settle it, in this order (a yes needs {woman.for_yes}, a no can come from "
+                f"{woman.for_no}):"
+            )
             for step in woman.steps:
                 say(f"    {step_words(step)}")
     counts = Counter(woman.verdict for woman in screened)
@@ -169,16 +172,16 @@ def _print(screened: "Sequence[Screened]", joined: "Joined", plan: "Protocol") -
     measured = sum(each.thickness_mm is not None for each in joined.observations)
     say(f"{len(joined.observations)} visits, {measured} with a thickness.")
     some(
-        f"{len(joined.unjoined_visits)} visits lack a scan",
+        f"visits that lack a scan: {len(joined.unjoined_visits)}",
         [f"row {each.row}: {each.why}" for each in joined.unjoined_visits],
     )
     whys = Counter(each.why for each in joined.unjoined_scans)
     some(
-        f"{len(joined.unjoined_scans)} scans belong to no visit",
+        f"scans that belong to no visit: {len(joined.unjoined_scans)}",
         [f"{n}: {reason}" for reason, n in whys.most_common()],
     )
     some(
-        f"{len(joined.problems)} problems in the tables",
+        f"problems in the tables: {len(joined.problems)}",
         [
             f"{f'row {p.row}' if p.row else 'reviews'}, {p.column} {p.words}"
             for p in joined.problems

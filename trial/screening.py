@@ -70,16 +70,17 @@ class CycleEvidence:
 class Screened:
     """A woman's verdict. `number` is hers in the order of the visits table.
 
-    `steps` are in the order in which to take them; the first `fewest` can be enough. Empty where
-    the verdict stands.
+    `steps` are in the order in which to take them: a yes needs `for_yes` of them, a no can come
+    from `for_no`. None where the verdict stands.
     """
 
     number: int
     patient: str
     verdict: Verdict
     cycles: tuple[CycleEvidence, ...]
-    steps: tuple[Step, ...]
-    fewest: int
+    steps: tuple[Step, ...] = ()
+    for_yes: int = 0
+    for_no: int = 0
 
     def count(self, evidence: Evidence) -> int:
         """Return how many cycles say so."""
@@ -118,9 +119,9 @@ def _screened(number: int, patient: str, cycles: list[CycleEvidence], needed: in
     shown = sum(each.evidence is Evidence.SHOWN for each in cycles)
     still = [each for each in cycles if each.evidence is Evidence.OPEN]
     if shown >= needed:
-        return Screened(number, patient, Verdict.YES, tuple(cycles), (), 0)
+        return Screened(number, patient, Verdict.YES, tuple(cycles))
     if shown + len(still) < needed:
-        return Screened(number, patient, Verdict.NO, tuple(cycles), (), 0)
+        return Screened(number, patient, Verdict.NO, tuple(cycles))
     still.sort(key=lambda each: (len(each.steps), -each.cycle))
     # Yes needs everything of so many cycles; for no, one thing of so many can be enough.
     for_yes = sum(len(each.steps) for each in still[: needed - shown])
@@ -131,7 +132,7 @@ def _screened(number: int, patient: str, cycles: list[CycleEvidence], needed: in
     else:
         steps = [step for each in still for step in each.steps]
     return Screened(
-        number, patient, Verdict.CANNOT_TELL, tuple(cycles), tuple(steps), min(for_yes, for_no)
+        number, patient, Verdict.CANNOT_TELL, tuple(cycles), tuple(steps), for_yes, for_no
     )
 
 

@@ -20,7 +20,8 @@ SCREENING = (
     "open",
     "against",
     "shown_rows",
-    "fewest",
+    "for_yes",
+    "for_no",
     "settle",
     "settle_rows",
     "settle_clips",
@@ -61,7 +62,7 @@ def why(woman: Screened) -> str:
 def step_words(step: Step) -> str:
     """Return what to do, where and why, in words without identity."""
     when = f", {step.date}" if step.date else ""
-    return f"row {step.row} (cycle {step.cycle}{when}): {step.todo} ({step.because})"
+    return f"row {step.row} (cycle {step.cycle}{when}): {step.todo}: {step.because}"
 
 
 def _screened(woman: Screened) -> Row:
@@ -74,7 +75,8 @@ def _screened(woman: Screened) -> Row:
         "open": woman.count(Evidence.OPEN),
         "against": woman.count(Evidence.AGAINST),
         "shown_rows": BETWEEN.join(map(str, shown)),
-        "fewest": woman.fewest,
+        "for_yes": woman.for_yes,
+        "for_no": woman.for_no,
         "settle": BETWEEN.join(map(step_words, woman.steps)),
         "settle_rows": BETWEEN.join(str(step.row) for step in woman.steps),
         "settle_clips": BETWEEN.join(step.clip for step in woman.steps if step.clip),
