@@ -15,6 +15,7 @@ from app import (
     research,
     reviewing,
     shipping,
+    trial,
 )
 from app.base import FAILED, Model, end, usage, user_calibration
 
@@ -222,6 +223,7 @@ app.add_typer(agree.commands)
 app.add_typer(shipping.commands)
 app.add_typer(bundles.commands, name="bundle")
 app.add_typer(reviewing.commands)
+app.add_typer(trial.commands, name="trial")
 
 
 def main() -> None:

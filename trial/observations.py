@@ -4,6 +4,7 @@ The records that the joining of tables makes (trial.joining) and that the analys
 here reads a file.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
@@ -55,6 +56,8 @@ class Observation:
     repeats_mm: tuple[float, ...] = ()
     """The thickness of every scan of the visit that was measured, the one that counts included."""
     missing: str | None = None
+    clip: str | None = None
+    """The file of the scan that counts, or of the one that was refused; None without a scan."""
 
 
 @dataclass(frozen=True)
@@ -80,3 +83,14 @@ class Cancellation:
     cycle: int
     cycle_type: CycleType | None
     because: str | None
+
+
+def numbers(observations: Iterable[Observation]) -> dict[str, int]:
+    """Return the number of each woman, from 1 in the order of the visits table.
+
+    On pages and terminals she goes by it, without her identity.
+    """
+    first: dict[str, int] = {}
+    for each in observations:
+        first[each.patient] = min(each.row, first.get(each.patient, each.row))
+    return {patient: i for i, patient in enumerate(sorted(first, key=lambda p: first[p]), 1)}
