@@ -94,8 +94,11 @@ def jackknife(
     ]
 
 
-def share(count: int, n: int) -> Estimate:
-    """Return a share with Wilson's score interval (J Am Stat Assoc 22, 1927, 209), n > 0."""
+def share(count: float, n: float) -> Estimate:
+    """Return a share with Wilson's score interval (J Am Stat Assoc 22, 1927, 209), n > 0.
+
+    Counts need not be whole: effective counts of clustered units are not.
+    """
     p = count / n
     middle = (p + Z**2 / (2 * n)) / (1 + Z**2 / n)
     half = Z / (1 + Z**2 / n) * math.sqrt(p * (1 - p) / n + Z**2 / (4 * n**2))
