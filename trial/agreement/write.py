@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from inference.tables import replacing, write_csv, write_json
 from trial.agreement import words
 from trial.agreement.analysis import Agreement, Pair
 from trial.agreement.study import State, Study
+from trial.flat import write_flat
 
 TEMPLATE = Path(__file__).with_name("agree.html")
 AGREE_JSON, AGREE_HTML = "agree.json", "agree.html"
@@ -29,8 +29,8 @@ def write_agreement(out: Path, found: Agreement, study: Study) -> None:
     out.mkdir(parents=True, exist_ok=True)
     content = found.as_json()
     write_json(out / AGREE_JSON, content)
-    _write_flat(out / "readers.csv", content["readers"])
-    _write_flat(out / "pairs.csv", content["pairs"])
+    write_flat(out / "readers.csv", content["readers"])
+    write_flat(out / "pairs.csv", content["pairs"])
     names = [reader.name for reader in study.readers]
     columns = ["number", "case", "patient"]
     columns += [f"{name}_{what}" for name in names for what in ("mm", "readings", "state")]
@@ -109,27 +109,3 @@ def _unjoined(study: Study) -> Iterable[dict[str, Value]]:
                 "in": ", ".join(there),
                 "not_in": ", ".join(absent),
             }
-
-
-def _write_flat(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write nested results as one table: names of parts are joined by an underscore."""
-    flat = [dict(_flat(row)) for row in rows]
-    named = dict.fromkeys(name for row in flat for name in row)
-    # A part that a row lacks is None there, and several columns in the rows that have it.
-    columns = [
-        n
-        for n in named
-        if any(row.get(n) is not None for row in flat)
-        or not any(other.startswith(f"{n}_") for other in named)
-    ]
-    write_csv(path, columns, ({name: row.get(name) for name in columns} for row in flat))
-
-
-def _flat(row: Mapping[str, Any], before: str = "") -> Iterable[tuple[str, Value]]:
-    for name, value in row.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{before}{name}_")
-        elif name == "value":
-            yield before.removesuffix("_"), value
-        else:
-            yield f"{before}{name}", value

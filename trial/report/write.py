@@ -1,0 +1,238 @@
+"""The page and the tables that `trial report` leaves in a folder."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from inference.records import Value
+from inference.report.page import render
+from inference.tables import make_folder, replacing, write_csv, write_json, writing
+from trial.agreement.estimate import Estimate
+from trial.agreement import words as numbers_in_words
+from trial.agreement.words import with_ends
+from trial.analysis.mixed import Mixed
+from trial.analysis.values import by_cycle, baseline_of, thickness
+from trial.analysis.whole import POOL, Analysis
+from trial.flat import write_flat
+from trial.joining import Joined
+from trial.observations import Observation, numbers
+from trial.protocol import Protocol
+from trial.report import charts, words
+from trial.screening import Screened, Verdict
+from trial.write_screening import write_study_tables
+
+TEMPLATE = Path(__file__).with_name("report.html")
+REPORT_HTML, ANALYSIS_JSON = "report.html", "analysis.json"
+THICKNESS = (
+    "woman",
+    "patient",
+    "arm",
+    "cycle",
+    "cycle_type",
+    "cycle_day",
+    "thickness_mm",
+    "lower_mm",
+    "upper_mm",
+    "origin",
+    "automatic_mm",
+    "change_mm",
+)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the report is made of. `titles` are the words for each arm of `found`."""
+
+    found: Analysis
+    joined: Joined
+    screened: Sequence[Screened]
+    protocol: Protocol
+    versions: Mapping[str, str]
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """What people call the arms."""
+        return {arm.key: arm.title for arm in self.protocol.arms} | {POOL: POOL}
+
+
+def write_report(out: Path, report: Report) -> None:
+    """Write report.html, analysis.json and a table for every part of it.
+
+    The page has no name of a woman: she goes by her number in the tables, which have both. A
+    blinded analysis leaves arms out of the tables, too. Raises OutputError.
+    """
+    make_folder(out)
+    found = report.found
+    with writing(out / ANALYSIS_JSON):
+        write_json(out / ANALYSIS_JSON, found.as_json())
+    for name, rows in _parts(found.as_json()):
+        with writing(out / f"{name}.csv"):
+            write_flat(out / f"{name}.csv", rows)
+    with writing(out / "thickness.csv"):
+        columns = [name for name in THICKNESS if not (found.blinded and name == "arm")]
+        write_csv(out / "thickness.csv", columns, _thickness_rows(report))
+    write_study_tables(out, report.screened, report.joined, blinded=found.blinded)
+    with writing(out / REPORT_HTML), replacing(out / REPORT_HTML) as temporary:
+        temporary.write_bytes(page(report).encode("utf-8", "backslashreplace"))
+
+
+def page(report: Report) -> str:
+    """Return the page."""
+    found = report.found
+    return render(
+        TEMPLATE,
+        found=found,
+        protocol=report.protocol,
+        titles=report.titles,
+        w=words,
+        n=numbers_in_words,
+        points=words.main_points(found, report.titles),
+        warning=words.RANDOMISED if report.protocol.randomised else words.NOT_RANDOMISED,
+        course=_course(report),
+        changes=_changes(found, report.titles),
+        mixed=found.mixed if isinstance(found.mixed, Mixed) else None,
+        no_mixed=words.reason(found.mixed),
+        terms=_terms(found.mixed) if isinstance(found.mixed, Mixed) else None,
+        rates=_rates(found, report.titles),
+        verdicts=[(v, sum(each.verdict is v for each in report.screened)) for v in Verdict],
+        joined=report.joined,
+        measured=sum(each.thickness_mm is not None for each in report.joined.observations),
+        origins=_origins(report.joined.observations),
+        sections=[
+            (name, source.origin, source.assumption)
+            for name, source in report.protocol.sources.items()
+        ],
+        versions=report.versions,
+    )
+
+
+def _arm_index(found: Analysis, arm: str | None) -> int | None:
+    if found.blinded:
+        return 0
+    return found.arms.index(arm) if arm in found.arms else None
+
+
+def _women(report: Report) -> Iterator[tuple[int, str, int, Mapping[int, Observation]]]:
+    """Yield number, patient, arm from 0 and cycles of the women that are compared."""
+    called = numbers(report.joined.observations)
+    arms: dict[str, str | None] = {}
+    for each in report.joined.observations:
+        arms[each.patient] = arms.get(each.patient) or each.arm
+    for patient, cycles in by_cycle(report.joined.observations, report.found.phase).items():
+        arm = _arm_index(report.found, arms[patient])
+        if arm is not None:
+            yield called[patient], patient, arm, cycles
+
+
+def _course(report: Report) -> charts.Course | None:
+    women = [
+        (arm, f"woman {number}", {c: thickness(each) for c, each in cycles.items()})
+        for number, _, arm, cycles in _women(report)
+    ]
+    means = [
+        (
+            report.found.arms.index(each.arm),
+            each.cycle,
+            each.thickness.mean,
+            f"{report.titles[each.arm]}, cycle {each.cycle}: "
+            f"{words.mean(each.thickness)} mm, {each.thickness.n} women",
+        )
+        for each in report.found.thickness.means
+        if each.thickness.mean is not None
+    ]
+    return charts.course(women, means, report.found.levels_mm)
+
+
+def _changes(found: Analysis, titles: Mapping[str, str]) -> charts.Forest | None:
+    rows = [
+        (
+            found.arms.index(each.arm),
+            f"cycle {each.cycle}, {titles[each.arm]}: {words.mean(each.change, True)} mm",
+            each.change.mean,
+        )
+        for each in sorted(
+            found.thickness.means, key=lambda each: (each.cycle, found.arms.index(each.arm))
+        )
+        if each.cycle >= 1 and each.change.mean is not None
+    ]
+    return charts.forest(rows)
+
+
+def _terms(mixed: Mixed) -> charts.Forest | None:
+    rows: list[tuple[int, str, Estimate]] = [
+        (0, f"{each.name}: {with_ends(each.estimate, 2, sign=True)}", each.estimate)
+        for each in mixed.terms
+        if each.name != "intercept"
+    ]
+    return charts.forest(rows)
+
+
+def _rates(found: Analysis, titles: Mapping[str, str]) -> charts.Forest | None:
+    rows = [
+        (found.arms.index(each.arm), f"implantation, {titles[each.arm]}", each.rate.rate)
+        for each in found.outcomes.implantation
+        if each.rate is not None
+    ]
+    rows += [
+        (found.arms.index(each.arm), f"clinical pregnancy, {titles[each.arm]}", each.pregnant.share)
+        for each in found.outcomes.any_transfer.arms
+        if each.pregnant.share is not None
+    ]
+    return charts.forest(rows, zero=None)
+
+
+def _origins(observations: Sequence[Observation]) -> list[tuple[str, int]]:
+    """Return who stands behind the thicknesses, and of how many."""
+    found: dict[str, int] = {}
+    for each in observations:
+        if each.origin is not None:
+            found[str(each.origin)] = found.get(str(each.origin), 0) + 1
+    return sorted(found.items(), key=lambda pair: -pair[1])
+
+
+def _thickness_rows(report: Report) -> Iterator[dict[str, Value]]:
+    """Yield the value that counts of every woman and cycle."""
+    for number, patient, _, cycles in _women(report):
+        start = baseline_of(cycles)
+        for cycle, each in cycles.items():
+            change = None
+            if start is not None and cycle >= 1:
+                change = thickness(each) - thickness(start)
+            yield {
+                "woman": number,
+                "patient": patient,
+                "arm": each.arm,
+                "cycle": cycle,
+                "cycle_type": each.cycle_type,
+                "cycle_day": each.cycle_day,
+                "thickness_mm": each.thickness_mm,
+                "lower_mm": each.lower_mm,
+                "upper_mm": each.upper_mm,
+                "origin": each.origin,
+                "automatic_mm": each.automatic_mm,
+                "change_mm": change,
+            }
+
+
+def _parts(content: Mapping[str, Any]) -> Iterator[tuple[str, list[Mapping[str, Any]]]]:
+    """Yield the name and rows of the table of every part of the analysis."""
+    thick, outcomes = content["thickness"], content["outcomes"]
+    yield "means", list(thick["means"])
+    yield "reached", [*thick["reached"]]
+    yield "differences", [*thick["differences"], *thick["reached_differences"]]
+    yield "mixed", list(content["mixed"].get("terms", ()))
+    yield "implantation", list(outcomes["implantation"])
+    pregnancies = (
+        [{"of": what, **arm} for arm in outcomes[what]["arms"]]
+        for what in ("any_transfer", "first_transfer")
+    )
+    yield "pregnancy", list(chain.from_iterable(pregnancies))
+    yield "balance", list(content["balance"])
+    yield "repeats", list(content["repeats"]["bins"])
+    yield "missing", list(content["flow"]["missing"])
+    yield (
+        "flow",
+        [{"of": what, **step} for what in ("thickness", "outcomes") for step in content["flow"][what]],
+    )
