@@ -151,3 +151,14 @@ def test_a_long_list_is_cut_on_the_terminal_alone(tmp_path):
 def test_the_command_line_does_not_wait_for_the_study():
     script = "import sys, app.cli; sys.exit('scipy' in sys.modules or 'trial' in sys.modules)"
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_the_columns_and_states_are_those_that_measure_and_review_export_write():
+    from app.review.export import REVIEWED
+    from app.review.store import STATES
+    from inference.records import CLIP_COLUMNS
+    from trial.scans import ACCEPTED, COLUMNS, CORRECTED, REJECTED, REVIEW_COLUMNS
+
+    assert set(COLUMNS) | {"duplicate_of"} <= set(CLIP_COLUMNS)
+    assert set(REVIEW_COLUMNS) <= set(REVIEWED)
+    assert set(STATES.values()) == {ACCEPTED, CORRECTED, REJECTED, "open"}
