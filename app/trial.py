@@ -182,8 +182,5 @@ def _print(screened: "Sequence[Screened]", joined: "Joined", plan: "Protocol") -
     )
     some(
         f"problems in the tables: {len(joined.problems)}",
-        [
-            f"{f'row {p.row}' if p.row else 'reviews'}, {p.column} {p.words}"
-            for p in joined.problems
-        ],
+        [f"row {p.row}, {p.column} {p.words}" for p in joined.problems],
     )

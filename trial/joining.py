@@ -48,7 +48,7 @@ def join(
     found = outcomes(visits.rows, protocol)
     baselines, differing = _baselines(visits.rows)
     stray = [
-        Problem(None, "review", f"the reviewed clip {file!r} is not in the run; it is not used.")
+        UnjoinedScan(file, "", None, "it was reviewed, but the run has no such clip")
         for file in strays
     ]
     return Joined(
@@ -56,9 +56,9 @@ def join(
         transfers=found.transfers,
         cancellations=found.cancellations,
         undecided=found.undecided,
-        problems=(*visits.problems, *found.problems, *differing, *stray),
+        problems=(*visits.problems, *found.problems, *differing),
         unjoined_visits=tuple(claims.unjoined_visits()),
-        unjoined_scans=tuple(claims.unjoined_scans()),
+        unjoined_scans=(*claims.unjoined_scans(), *stray),
         baselines=baselines,
     )
 

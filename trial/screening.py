@@ -122,7 +122,14 @@ def _screened(number: int, patient: str, cycles: list[CycleEvidence], needed: in
         return Screened(number, patient, Verdict.YES, tuple(cycles))
     if shown + len(still) < needed:
         return Screened(number, patient, Verdict.NO, tuple(cycles))
-    still.sort(key=lambda each: (len(each.steps), -each.cycle))
+    # A missing scan may never be found, so what is at hand comes first.
+    still.sort(
+        key=lambda each: (
+            len(each.steps),
+            any(step.todo is Todo.FIND for step in each.steps),
+            -each.cycle,
+        )
+    )
     # Yes needs everything of so many cycles; for no, one thing of so many can be enough.
     for_yes = sum(len(each.steps) for each in still[: needed - shown])
     for_no = shown + len(still) - needed + 1

@@ -43,9 +43,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong in a table. `row` is the line in the visits table; None: not in that table."""
+    """What is wrong in the visits table, in words without identity. `row` is its line there."""
 
-    row: int | None
+    row: int
     column: str
     words: str
 
@@ -111,7 +111,7 @@ def read_visits(path: Path, protocol: Protocol) -> Visits:
     kept = [visit for visit in rows if visit is not None]
     kept = _without_copies(kept, problems)
     kept = _one_arm(kept, problems)
-    problems.sort(key=lambda each: each.row or 0)
+    problems.sort(key=lambda each: each.row)
     return Visits(tuple(kept), tuple(problems))
 
 

@@ -188,9 +188,9 @@ def test_a_reviewed_scan_counts_before_a_better_one(tmp_path):
 def test_a_review_of_a_clip_that_the_run_lacks_is_listed(tmp_path):
     stray = REVIEWED | {"file": "gone.dcm", "review": "accepted"}
     found = joined(tmp_path, [{}], [{}], [stray])
-    (problem,) = found.problems
-    assert (problem.row, problem.column) == (None, "review")
-    assert "'gone.dcm' is not in the run" in problem.words
+    assert [(lost.file, lost.why) for lost in found.unjoined_scans] == [
+        ("gone.dcm", "it was reviewed, but the run has no such clip")
+    ]
     assert found.observations[0].origin is Origin.AUTOMATIC
 
 
