@@ -16,6 +16,8 @@ from app import (
     reviewing,
     shipping,
     trial,
+    trial_demo,
+    trial_report,
 )
 from app.base import FAILED, Model, end, usage, user_calibration
 
@@ -223,6 +225,8 @@ app.add_typer(agree.commands)
 app.add_typer(shipping.commands)
 app.add_typer(bundles.commands, name="bundle")
 app.add_typer(reviewing.commands)
+trial.commands.add_typer(trial_report.commands)
+trial.commands.add_typer(trial_demo.commands)
 app.add_typer(trial.commands, name="trial")
 
 

@@ -120,7 +120,7 @@ def review(  # noqa: PLR0913, PLR0917 - a command line's options are its interfa
 
     The page is for this machine alone; the address that is printed opens it, once.
     """
-    _require()
+    require()
     from app.review.serve import serve
     from app.review.settings import ReviewError, Settings, is_loopback
 
@@ -199,7 +199,8 @@ def _open(address: str) -> None:
         return
 
 
-def _require() -> None:
+def require() -> None:
+    """End where the packages of the review page are missing."""
     from app.review.settings import ReviewError, require_review
 
     try:
@@ -213,7 +214,7 @@ def _fail(error: Exception) -> NoReturn:
 
 
 def _store(folder: Path, database: str | None) -> "Store":
-    _require()
+    require()
     from app.review.database import open_database
     from app.review.rows import read_run
     from app.review.settings import ReviewError

@@ -46,6 +46,7 @@ def screen(
     reviews: Reviews = None,
     protocol: ProtocolName = PROTOCOL,
     out: Out = None,
+    brief: Annotated[bool, typer.Option("--brief", help="Print the counts alone.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Say of each woman whether transfers were cancelled for a persistently thin endometrium.
@@ -64,7 +65,7 @@ def screen(
         content = _as_json(screened, joined, plan)
         typer.echo(json.dumps(content, ensure_ascii=False, allow_nan=False))
     else:
-        _print(screened, joined, plan)
+        _print(screened, joined, plan, brief=brief)
     if out is not None:
         try:
             write_screening(out, screened, joined)
@@ -133,8 +134,13 @@ def _as_json(screened: "Sequence[Screened]", joined: "Joined", plan: "Protocol")
     }
 
 
-def _print(screened: "Sequence[Screened]", joined: "Joined", plan: "Protocol") -> None:
-    """Print a line for every woman, what would settle the open ones, and what did not join."""
+def _print(
+    screened: "Sequence[Screened]", joined: "Joined", plan: "Protocol", *, brief: bool
+) -> None:
+    """Print a line for every woman, what would settle the open ones, and what did not join.
+
+    In brief the counts alone.
+    """
     from app.report import Screen, line
     from trial.screening import Verdict
     from trial.write_screening import step_words, why
@@ -148,9 +154,9 @@ def _print(screened: "Sequence[Screened]", joined: "Joined", plan: "Protocol") -
         """List what there is, at most MOST_NAMED of it."""
         if words:
             say(heading)
-            for text in words[:MOST_NAMED]:
+            for text in [] if brief else words[:MOST_NAMED]:
                 say(f"  {text}")
-            if len(words) > MOST_NAMED:
+            if len(words) > MOST_NAMED and not brief:
                 say(f"  and {len(words) - MOST_NAMED} more; --out DIR writes all.")
 
     needed = plan.persistent
@@ -158,7 +164,7 @@ def _print(screened: "Sequence[Screened]", joined: "Joined", plan: "Protocol") -
         f"{plan.registration}: {needed.cancelled_cycles} or more cycles before treatment cancelled "
         f"as thin, each below {plan.threshold_mm:g} mm in the {plan.title_of(needed.phase)} phase."
     )
-    for woman in screened:
+    for woman in [] if brief else screened:
         say(f"woman {woman.number}: {woman.verdict}. {why(woman)}.")
         if woman.steps:
             say(

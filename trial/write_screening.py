@@ -30,27 +30,33 @@ SCREENING = (
 UNJOINED = ("what", "row", "patient", "file", "date", "why")
 PROBLEMS = ("row", "column", "problem")
 OBSERVATIONS = ("woman", *(field.name for field in fields(Observation)))
+# What stands in place of a problem that names an arm, where arms are blinded.
+UNTOLD = "is about the arm, which a blinded report does not tell."
 # Between several values in one cell.
 BETWEEN = "; "
 
 Row = dict[str, Value]
 
 
-def write_screening(out: Path, screened: Sequence[Screened], joined: Joined) -> None:
+def write_screening(
+    out: Path, screened: Sequence[Screened], joined: Joined, blinded: bool = False
+) -> None:
     """Write screening.csv, observations.csv, unjoined.csv and problems.csv.
 
-    They hold what the visits table calls each woman. Raises OutputError.
+    They hold what the visits table calls each woman, and where they are `blinded` no arm. Raises
+    OutputError.
     """
+    columns = tuple(name for name in OBSERVATIONS if not (blinded and name == "arm"))
     make_folder(out)
     tables: tuple[tuple[str, tuple[str, ...], Iterator[Row]], ...] = (
         ("screening.csv", SCREENING, map(_screened, screened)),
-        ("observations.csv", OBSERVATIONS, _observations(joined)),
+        ("observations.csv", columns, _observations(joined)),
         ("unjoined.csv", UNJOINED, _unjoined(joined)),
-        ("problems.csv", PROBLEMS, _problems(joined)),
+        ("problems.csv", PROBLEMS, _problems(joined, blinded)),
     )
-    for name, columns, rows in tables:
+    for name, names, rows in tables:
         with writing(out / name):
-            write_csv(out / name, columns, rows)
+            write_csv(out / name, names, rows)
 
 
 def why(woman: Screened) -> str:
@@ -116,6 +122,7 @@ def _unjoined(joined: Joined) -> Iterator[Row]:
         }
 
 
-def _problems(joined: Joined) -> Iterator[Row]:
+def _problems(joined: Joined, blinded: bool) -> Iterator[Row]:
     for each in joined.problems:
-        yield {"row": each.row, "column": each.column, "problem": each.words}
+        told = UNTOLD if blinded and each.column == "arm" else each.words
+        yield {"row": each.row, "column": each.column, "problem": told}

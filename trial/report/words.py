@@ -10,9 +10,9 @@ from trial.analysis.pregnancy import Outcomes
 from trial.analysis.whole import Analysis
 
 NOT_RANDOMISED = (
-    "Women were not assigned to the arms by chance. A difference between the arms may come from who "
-    "was treated, when, and what else was done: this report calls no difference an effect of the "
-    "treatment."
+    "Women were not assigned to the arms by chance. A difference between the arms may come from "
+    "who was treated, when, and what else was done: this report calls no difference an effect of "
+    "the treatment."
 )
 RANDOMISED = (
     "The protocol says that women were randomised. This report is descriptive; the confirmatory "

@@ -9,11 +9,11 @@ from typing import Any
 from inference.records import Value
 from inference.report.page import render
 from inference.tables import make_folder, replacing, write_csv, write_json, writing
-from trial.agreement.estimate import Estimate
 from trial.agreement import words as numbers_in_words
+from trial.agreement.estimate import Estimate
 from trial.agreement.words import with_ends
 from trial.analysis.mixed import Mixed
-from trial.analysis.values import by_cycle, baseline_of, thickness
+from trial.analysis.values import baseline_of, by_cycle, thickness
 from trial.analysis.whole import POOL, Analysis
 from trial.flat import write_flat
 from trial.joining import Joined
@@ -21,10 +21,11 @@ from trial.observations import Observation, numbers
 from trial.protocol import Protocol
 from trial.report import charts, words
 from trial.screening import Screened, Verdict
-from trial.write_screening import write_study_tables
+from trial.write_screening import write_screening
 
 TEMPLATE = Path(__file__).with_name("report.html")
 REPORT_HTML, ANALYSIS_JSON = "report.html", "analysis.json"
+FLOWS = ("thickness", "outcomes")
 THICKNESS = (
     "woman",
     "patient",
@@ -73,7 +74,7 @@ def write_report(out: Path, report: Report) -> None:
     with writing(out / "thickness.csv"):
         columns = [name for name in THICKNESS if not (found.blinded and name == "arm")]
         write_csv(out / "thickness.csv", columns, _thickness_rows(report))
-    write_study_tables(out, report.screened, report.joined, blinded=found.blinded)
+    write_screening(out, report.screened, report.joined, blinded=found.blinded)
     with writing(out / REPORT_HTML), replacing(out / REPORT_HTML) as temporary:
         temporary.write_bytes(page(report).encode("utf-8", "backslashreplace"))
 
@@ -232,7 +233,5 @@ def _parts(content: Mapping[str, Any]) -> Iterator[tuple[str, list[Mapping[str, 
     yield "balance", list(content["balance"])
     yield "repeats", list(content["repeats"]["bins"])
     yield "missing", list(content["flow"]["missing"])
-    yield (
-        "flow",
-        [{"of": what, **step} for what in ("thickness", "outcomes") for step in content["flow"][what]],
-    )
+    flow = ([{"of": what, **step} for step in content["flow"][what]] for what in FLOWS)
+    yield "flow", list(chain.from_iterable(flow))
