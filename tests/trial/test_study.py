@@ -212,3 +212,9 @@ def test_a_row_without_the_key_is_an_error(tmp_path):
     other = read_measurements("truth", truth)
     with pytest.raises(ReadingsError, match=r"has no sha256 .*; it has file, name\. .*--key"):
         join([other, source], key="sha256")
+
+
+def test_readings_with_semicolons_are_read(tmp_path):
+    (tmp_path / "r.csv").write_text("case;reader;thickness_mm\n01.dcm;anna;5.2\n", encoding="utf-8")
+    (row,) = read_readings(tmp_path / "r.csv").rows
+    assert (row.reader, row.mm) == ("anna", 5.2)
