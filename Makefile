@@ -1,13 +1,16 @@
-# Two commands for a newcomer: `make demo` and `make test`. Needs Python 3.11+ and a package index.
+# For a newcomer: `make demo`, `make trial-demo` and `make test`. Needs Python 3.11+ and a package index.
 PYTHON ?= python3
 BIN := .venv/bin
 # Without build isolation the build uses the pinned setuptools, too.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint format clean
+.PHONY: demo trial-demo test lint format clean
 
 demo: .venv/demo.stamp
 	$(BIN)/endometer demo demo
+
+trial-demo: .venv/trial.stamp
+	$(BIN)/endometer trial demo trial-demo
 
 # Training in a process of its own: after all the others, torch ends it with a segmentation fault.
 test: .venv/dev.stamp
@@ -35,10 +38,15 @@ format: .venv/dev.stamp
 	$(INSTALL) --no-build-isolation -e '.[demo]'
 	@touch $@
 
+.venv/trial.stamp: pyproject.toml constraints.txt | .venv/bin/python
+	$(INSTALL) setuptools
+	$(INSTALL) --no-build-isolation -e '.[trial,review]'
+	@touch $@
+
 .venv/dev.stamp: pyproject.toml constraints.txt | .venv/bin/python
 	$(INSTALL) setuptools
 	$(INSTALL) --no-build-isolation -e '.[dev]'
-	@touch $@ .venv/demo.stamp
+	@touch $@ .venv/demo.stamp .venv/trial.stamp
 
 clean:
-	rm -rf .venv demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv demo trial-demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -73,7 +73,7 @@ def report(
         write_report(out, whole)
     except OutputError as error:
         raise end(str(error), FAILED) from None
-    _print(main_points(found, whole.titles), joined)
+    _print(main_points(found), joined)
     typer.echo(f"endometer: {REPORT_HTML} and its tables are in {out}.", err=True)
 
 

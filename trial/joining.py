@@ -20,7 +20,7 @@ class Joined:
     """The study's data. Every visit is an observation, measured or not.
 
     `undecided` are cycles before treatment of which the table does not say whether they were
-    cancelled. `baselines` are numbers of each woman from the columns `baseline_*`.
+    cancelled. `baselines` is name -> woman -> number, from the columns `baseline_*`.
     """
 
     observations: tuple[Observation, ...]
@@ -118,7 +118,7 @@ def _standing(scan: Scan) -> tuple[bool, float, str]:
 def _baselines(
     visits: Iterable[Visit],
 ) -> tuple[dict[str, dict[str, float]], list[Problem]]:
-    """Return the numbers of each woman; what two rows give differently is unknown and listed."""
+    """Return name -> woman -> number; what two rows give differently is unknown and listed."""
     first: dict[tuple[str, str], tuple[float, int]] = {}
     differing: dict[tuple[str, str], Problem] = {}
     for visit in visits:
@@ -131,8 +131,9 @@ def _baselines(
                 )
                 column = f"baseline_{name}"
                 differing.setdefault((visit.patient, name), Problem(visit.row, column, words))
-    found: dict[str, dict[str, float]] = {visit.patient: {} for visit in visits}
+    found: dict[str, dict[str, float]] = {}
     for (patient, name), (value, _) in first.items():
+        women = found.setdefault(name, {})
         if (patient, name) not in differing:
-            found[patient][name] = value
+            women[patient] = value
     return found, list(differing.values())

@@ -235,7 +235,7 @@ def test_baselines_are_the_womans(tmp_path):
         ],
         [{}],
     )
-    assert found.baselines == {"W01": {"age": 31.0}, "W02": {}}
+    assert found.baselines == {"age": {"W01": 31.0}, "bmi": {}}
     assert [(p.row, p.column) for p in found.problems] == [(3, "baseline_bmi")]
 
 

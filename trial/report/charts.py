@@ -77,12 +77,13 @@ def course(
         return None
     cycles = sorted({c for _, _, each in women for c in each} | {c for _, c, _, _ in means})
     arms = 1 + max(arm for arm, _, _ in women)
-    ends = [e.high for _, _, e, _ in means if e.high is not None]
-    most = 1.05 * max(*every, *levels_mm, *ends, 1.0)
+    # Not by the intervals: that of two women may be ten times as wide as all there is to see.
+    most = 1.15 * max(*every, *levels_mm, 1.0)
     gap = WIDTH / len(cycles)
     places = {cycle: (i + 0.5) * gap for i, cycle in enumerate(cycles)}
 
     def y(mm: float) -> float:
+        """An interval that is longer than the plot is cut off at its ends."""
         return round(HEIGHT * (1 - min(max(mm, 0.0), most) / most), 1)
 
     def x(cycle: int, arm: int) -> float:

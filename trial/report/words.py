@@ -1,6 +1,6 @@
 """The study in sentences, for the page and the terminal."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from trial.agreement.estimate import Estimate
 from trial.agreement.words import NOTHING, ends, number, value_of, with_ends
@@ -60,24 +60,24 @@ def p_value(p: float | None) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
 
 
-def main_points(found: Analysis, titles: Mapping[str, str]) -> list[str]:
+def main_points(found: Analysis) -> list[str]:
     """Return what the study comes to so far, a sentence each."""
     return [
-        *_thickness(found.thickness, found, titles),
-        *_outcomes(found.outcomes, found, titles),
+        *_thickness(found.thickness, found),
+        *_outcomes(found.outcomes, found),
         *_error(found),
     ]
 
 
-def _thickness(thickness: Thickness, found: Analysis, titles: Mapping[str, str]) -> Iterator[str]:
+def _thickness(thickness: Thickness, found: Analysis) -> Iterator[str]:
     for arm in found.arms:
         start = thickness.baseline[arm]
         if start.mean is not None:
-            yield f"{_arm(arm, titles)}: {mean(start)} mm at baseline ({start.n} women)."
+            yield f"{arm}: {mean(start)} mm at baseline ({start.n} women)."
     for each in thickness.differences:
         if each.change is not None:
             yield (
-                f"Change from baseline in cycle {each.cycle}, {_other(found, titles)}: "
+                f"Change from baseline in cycle {each.cycle}, {_other(found)}: "
                 f"{with_ends(each.change, 2, sign=True)} mm; {_told(each.change)}"
             )
     if not thickness.differences:
@@ -89,24 +89,21 @@ def _thickness(thickness: Thickness, found: Analysis, titles: Mapping[str, str])
                 )
 
 
-def _outcomes(outcomes: Outcomes, found: Analysis, titles: Mapping[str, str]) -> Iterator[str]:
+def _outcomes(outcomes: Outcomes, found: Analysis) -> Iterator[str]:
     for each in outcomes.implantation:
         if each.rate is not None:
             yield (
-                f"{_arm(each.arm, titles)}: {each.sacs} sacs with a heartbeat of {each.embryos} "
+                f"{each.arm}: {each.sacs} sacs with a heartbeat of {each.embryos} "
                 f"embryos, {percent(each.rate.rate)} %."
             )
     if (gap := outcomes.implantation_difference) is not None:
-        yield (
-            f"Implantation rate, {_other(found, titles)}: {points(gap)} percentage points; "
-            f"{_told(gap)}"
-        )
+        yield (f"Implantation rate, {_other(found)}: {points(gap)} percentage points; {_told(gap)}")
     for arm in outcomes.any_transfer.arms:
         if arm.pregnant.n:
-            yield f"{_arm(arm.arm, titles)}: clinical pregnancy in {count(arm.pregnant)} of women."
+            yield f"{arm.arm}: clinical pregnancy in {count(arm.pregnant)} of women."
     if (gap := outcomes.any_transfer.difference) is not None:
         yield (
-            f"Clinical pregnancy, {_other(found, titles)}: {points(gap)} percentage points, "
+            f"Clinical pregnancy, {_other(found)}: {points(gap)} percentage points, "
             f"Fisher's p {p_value(outcomes.any_transfer.p)}; {_told(gap)}"
         )
 
@@ -120,14 +117,9 @@ def _error(found: Analysis) -> Iterator[str]:
         )
 
 
-def _arm(arm: str, titles: Mapping[str, str]) -> str:
-    title = titles.get(arm, arm)
-    return title[:1].upper() + title[1:]
-
-
-def _other(found: Analysis, titles: Mapping[str, str]) -> str:
+def _other(found: Analysis) -> str:
     """Name the two arms of a difference."""
-    reference, other = (titles.get(arm, arm) for arm in found.arms)
+    reference, other = found.arms
     return f"{other} minus {reference}"
 
 

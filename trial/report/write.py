@@ -14,7 +14,7 @@ from trial.agreement.estimate import Estimate
 from trial.agreement.words import with_ends
 from trial.analysis.mixed import Mixed
 from trial.analysis.values import baseline_of, by_cycle, thickness
-from trial.analysis.whole import POOL, Analysis
+from trial.analysis.whole import Analysis
 from trial.flat import write_flat
 from trial.joining import Joined
 from trial.observations import Observation, numbers
@@ -44,18 +44,13 @@ THICKNESS = (
 
 @dataclass(frozen=True)
 class Report:
-    """What the report is made of. `titles` are the words for each arm of `found`."""
+    """What the report is made of."""
 
     found: Analysis
     joined: Joined
     screened: Sequence[Screened]
     protocol: Protocol
     versions: Mapping[str, str]
-
-    @property
-    def titles(self) -> dict[str, str]:
-        """What people call the arms."""
-        return {arm.key: arm.title for arm in self.protocol.arms} | {POOL: POOL}
 
 
 def write_report(out: Path, report: Report) -> None:
@@ -86,17 +81,16 @@ def page(report: Report) -> str:
         TEMPLATE,
         found=found,
         protocol=report.protocol,
-        titles=report.titles,
         w=words,
         n=numbers_in_words,
-        points=words.main_points(found, report.titles),
+        points=words.main_points(found),
         warning=words.RANDOMISED if report.protocol.randomised else words.NOT_RANDOMISED,
         course=_course(report),
-        changes=_changes(found, report.titles),
+        changes=_changes(found),
         mixed=found.mixed if isinstance(found.mixed, Mixed) else None,
         no_mixed=words.reason(found.mixed),
         terms=_terms(found.mixed) if isinstance(found.mixed, Mixed) else None,
-        rates=_rates(found, report.titles),
+        rates=_rates(found),
         verdicts=[(v, sum(each.verdict is v for each in report.screened)) for v in Verdict],
         joined=report.joined,
         measured=sum(each.thickness_mm is not None for each in report.joined.observations),
@@ -137,7 +131,7 @@ def _course(report: Report) -> charts.Course | None:
             report.found.arms.index(each.arm),
             each.cycle,
             each.thickness.mean,
-            f"{report.titles[each.arm]}, cycle {each.cycle}: "
+            f"{each.arm}, cycle {each.cycle}: "
             f"{words.mean(each.thickness)} mm, {each.thickness.n} women",
         )
         for each in report.found.thickness.means
@@ -146,11 +140,11 @@ def _course(report: Report) -> charts.Course | None:
     return charts.course(women, means, report.found.levels_mm)
 
 
-def _changes(found: Analysis, titles: Mapping[str, str]) -> charts.Forest | None:
+def _changes(found: Analysis) -> charts.Forest | None:
     rows = [
         (
             found.arms.index(each.arm),
-            f"cycle {each.cycle}, {titles[each.arm]}: {words.mean(each.change, True)} mm",
+            f"cycle {each.cycle}, {each.arm}: {words.mean(each.change, True)} mm",
             each.change.mean,
         )
         for each in sorted(
@@ -170,14 +164,22 @@ def _terms(mixed: Mixed) -> charts.Forest | None:
     return charts.forest(rows)
 
 
-def _rates(found: Analysis, titles: Mapping[str, str]) -> charts.Forest | None:
+def _rates(found: Analysis) -> charts.Forest | None:
     rows = [
-        (found.arms.index(each.arm), f"implantation, {titles[each.arm]}", each.rate.rate)
+        (
+            found.arms.index(each.arm),
+            f"implantation, {each.arm}: {words.percent(each.rate.rate)} %",
+            each.rate.rate,
+        )
         for each in found.outcomes.implantation
         if each.rate is not None
     ]
     rows += [
-        (found.arms.index(each.arm), f"clinical pregnancy, {titles[each.arm]}", each.pregnant.share)
+        (
+            found.arms.index(each.arm),
+            f"pregnancy, {each.arm}: {words.count(each.pregnant)}",
+            each.pregnant.share,
+        )
         for each in found.outcomes.any_transfer.arms
         if each.pregnant.share is not None
     ]
@@ -232,6 +234,14 @@ def _parts(content: Mapping[str, Any]) -> Iterator[tuple[str, list[Mapping[str, 
     yield "pregnancy", list(chain.from_iterable(pregnancies))
     yield "balance", list(content["balance"])
     yield "repeats", list(content["repeats"]["bins"])
-    yield "missing", list(content["flow"]["missing"])
-    flow = ([{"of": what, **step} for step in content["flow"][what]] for what in FLOWS)
+    yield "missing", [_in_words(row, "reasons") for row in content["flow"]["missing"]]
+    flow = (
+        [{"of": what, **_in_words(step, "lost")} for step in content["flow"][what]]
+        for what in FLOWS
+    )
     yield "flow", list(chain.from_iterable(flow))
+
+
+def _in_words(row: Mapping[str, Any], counted: str) -> dict[str, Any]:
+    """Return a row whose counts by reason are one cell, because reasons make poor columns."""
+    return {**row, counted: "; ".join(f"{n} {why}" for why, n in row[counted].items())}
