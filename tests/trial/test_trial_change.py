@@ -197,3 +197,24 @@ def test_an_empty_trial_says_so_without_a_number():
 def test_no_difference_without_both():
     assert newcombe(None, Estimate(0.5, 0.4, 0.6)) is None
     assert newcombe(Estimate(0.75), Estimate(0.5, 0.4, 0.6)) == Estimate(0.25)
+
+
+def test_a_whole_cohort_in_another_order_and_blinded():
+    """As the laws above, with enough women for the mixed model."""
+    pytest.importorskip("statsmodels")
+    cohort = simulate(5)
+    ends = Endpoints(cohort.truth.arms)
+    rows, moved = cohort.observations, cohort.transfers
+    assert analyse(rows[::-1], moved[::-1], ends) == analyse(rows, moved, ends)
+    blind = analyse(rows, moved, ends, cohort.baselines, blinded=True)
+    text = json.dumps(blind.as_json())
+    assert not any(f'"{arm}"' in text for arm in cohort.truth.arms)
+    assert [each.name for each in blind.mixed.terms] == [
+        "intercept",
+        "cycle",
+        "cycle type",
+        "cycle day",
+    ]
+    assert blind.balance == ()
+    pooled, apart = blind.outcomes, analyse(rows, moved, ends).outcomes
+    assert pooled.implantation[0].sacs == sum(each.sacs for each in apart.implantation)
