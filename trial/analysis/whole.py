@@ -77,6 +77,9 @@ def analyse(
     """
     if endpoints.arms[0] == endpoints.arms[1]:
         raise ValueError("the two arms of a comparison have the same name")
+    # In the order of the table, whatever order they came in: sums then agree to the last digit.
+    observations = sorted(observations, key=lambda each: each.row)
+    transfers = sorted(transfers, key=lambda each: each.row)
     if blinded:
         observations = [replace(each, arm=POOL) for each in observations]
         transfers = [replace(each, arm=POOL) for each in transfers]
@@ -87,7 +90,6 @@ def analyse(
     women = {arm: {p: cycles[p] for p in members[arm] if p in cycles} for arm in arms}
     compared = [each for each in observations if arm_of[each.patient] in arms]
     found = repeats(compared)
-    ordered = sorted(transfers, key=lambda each: (each.cycle, each.row))
     return Analysis(
         arms=arms,
         blinded=blinded,
@@ -98,7 +100,7 @@ def analyse(
         thickness=thickness_by_arm(women, endpoints.levels_mm, endpoints.threshold_mm),
         mixed=mixed(women),
         outcomes=outcomes(
-            {arm: [each for each in ordered if arm_of[each.patient] == arm] for arm in arms}
+            {arm: [each for each in transfers if arm_of[each.patient] == arm] for arm in arms}
         ),
         balance=() if blinded else _balance(members, cycles, baselines or {}),
         error=measurement_error(women, found),
