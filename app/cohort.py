@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from functools import partial
@@ -27,26 +27,29 @@ READER_SD_MM = 0.35
 READER = "simulated reader"
 
 
-def write_cohort(
-    out: Path, women: int, seed: int, done: Callable[[int, int], None] = lambda n, of: None
-) -> Cohort:
+def write_cohort(out: Path, women: int, seed: int) -> Cohort:
     """Write OUT/scans, OUT/visits.csv and OUT/truth.json, and return what they hold.
 
-    The true thickness of every scan is that of its phantom; `done` hears how many of how many are
-    drawn. Raises OutputError, ValueError for too few women.
+    The true thickness of every scan is that of its phantom. A folder that holds this cohort is left
+    as it is. Raises OutputError, ValueError for too few women and for a folder with another cohort.
     """
     cohort = simulate(seed, women)
-    make_folder(out / SCANS)
     jobs = list(enumerate(cohort.scans, 1))
+    truth = {
+        "cohort": {"seed": seed, "women": women, **asdict(cohort.truth)},
+        "scans_mm": {scan_name(i): scan.true_mm for i, scan in jobs},
+    }
+    if (out / TRUTH).exists():
+        if read_truth(out) != truth["scans_mm"]:
+            raise ValueError(f"{out} holds another cohort; choose a folder of its own")
+        return cohort
+    make_folder(out / SCANS)
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
-        drawn = pool.map(partial(_write_scan, out / SCANS, seed), jobs, chunksize=4)
-        for n, _ in enumerate(drawn, 1):
-            done(n, len(jobs))
+        list(pool.map(partial(_write_scan, out / SCANS, seed), jobs, chunksize=4))
     with writing(out / VISITS):
         write_csv(out / VISITS, COLUMNS, cohort.rows)
-    with writing(out / TRUTH):
-        scans = {scan_name(i): scan.true_mm for i, scan in jobs}
-        write_json(out / TRUTH, {"cohort": asdict(cohort.truth), "scans_mm": scans})
+    with writing(out / TRUTH):  # the last, so that it says that all is there
+        write_json(out / TRUTH, truth)
     return cohort
 
 

@@ -121,7 +121,9 @@ def test_a_mistake_is_told_with_file_line_and_field(tmp_path, old, new, at, said
 
 
 def test_a_section_without_its_origin_is_an_error(tmp_path):
-    wanted = 'origin = "Registration, inclusion criterion 9: the endometrium stays'
+    wanted = (
+        "origin = \"Inclusion criterion 9, from the study's own description: the endometrium stays"
+    )
     lines = [line for line in SHIPPED.split("\n") if not line.startswith(wanted)]
     assert len(lines) == SHIPPED.count("\n")
     (tmp_path / "p.toml").write_text("\n".join(lines), encoding="utf-8")
