@@ -120,7 +120,7 @@ def _review(
     )
     middle = ends.mean(0)
     drawn = middle + (ends - middle) * read / (best.thickness_mm or read)
-    line = [(float(row), float(column)) for row, column in drawn]
+    line = drawn.tolist()
     save(desk, me, item, ReviewIn(version=0, action="correct", frame=best.frame, calipers=line))
     return "correct"
 
