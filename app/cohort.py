@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 SCANS, VISITS, TRUTH = "scans", "visits.csv", "truth.json"
 # How a simulated reader differs from the truth, mm: experts repeat themselves to 0.3 to 0.5 mm.
 READER_SD_MM = 0.35
+# As near to what the reader sees a number of the machine is confirmed, if its call is clear.
+CONFIRMED_MM = 1.0
 READER = "simulated reader"
 
 
@@ -74,11 +76,11 @@ def _write_scan(folder: Path, seed: int, job: tuple[int, Scan]) -> None:
 
 
 def review_cohort(results: Path, true_mm: Mapping[str, float], seed: int) -> tuple[int, int]:
-    """Have a simulated reader correct what is indeterminate and confirm what is not.
+    """Have a simulated reader confirm or correct every number of a run.
 
-    `true_mm` is the truth by file name. The reader draws the calipers that the machine drew anew,
-    so long as the truth is but for an error of READER_SD_MM; what the machine refused is left to
-    people. Every review goes through the review page's own checks into its database. Returns how
+    `true_mm` is the truth by file name. The reader sees the truth but for an error of READER_SD_MM,
+    confirms a clear call whose number is within CONFIRMED_MM of that, and otherwise draws the
+    machine's calipers anew, so long as what was seen. What the machine refused is left open. Every review goes through the review page's own checks into its database. Returns how
     many were corrected and confirmed. Raises ReviewError, RefusedError.
     """
     from app.review.accounts import Role
@@ -107,10 +109,11 @@ def _review(
     from app.review.saving import save
 
     best = item.entry.best
-    if best.call is not Call.INDETERMINATE:
+    machine_mm = best.thickness_mm or 0.0
+    read = max(true_mm + float(rng.normal(0, READER_SD_MM)), 0.5)
+    if best.call is not Call.INDETERMINATE and abs(machine_mm - read) <= CONFIRMED_MM:
         save(desk, me, item, ReviewIn(version=0, action="accept"))
         return "accept"
-    read = max(true_mm + float(rng.normal(0, READER_SD_MM)), 0.5)
     ends = np.array(
         [
             [best.caliper_row_1, best.caliper_column_1],
@@ -119,7 +122,7 @@ def _review(
         float,
     )
     middle = ends.mean(0)
-    drawn = middle + (ends - middle) * read / (best.thickness_mm or read)
+    drawn = middle + (ends - middle) * read / machine_mm
     line = drawn.tolist()
     save(desk, me, item, ReviewIn(version=0, action="correct", frame=best.frame, calipers=line))
     return "correct"

@@ -51,7 +51,9 @@ def test_the_simulated_reader_went_through_the_review_database(study):
     for each in corrected:
         file = each["file"].rsplit("/", 1)[-1]
         assert abs(float(each["thickness_mm"]) - truth[file]) < 4.5 * READER_SD_MM
-        assert each["machine_call"] == "indeterminate"
+    for each in reviewed:
+        if each["review"] == "accepted":
+            assert each["machine_call"] != "indeterminate"
     assert f"{len(corrected)} corrected" in output
     assert all(not each["review"] for each in reviewed if each["machine_status"] != "measured")
 
