@@ -151,7 +151,9 @@ def fit(y: Array, x: Array, groups: NDArray[np.intp]) -> Fit | NoResult:
         total = rows.sum(0)
         shrink = between / (within + len(rows) * between)
         information += (rows.T @ rows - shrink * np.outer(total, total)) / within
-    return Fit(np.asarray(result.fe_params, float), np.linalg.inv(information), between, within)
+    beta = np.asarray(result.fe_params, np.float64)
+    covariance = np.asarray(np.linalg.inv(information), np.float64)
+    return Fit(beta, covariance, between, within)
 
 
 def _statsmodels() -> Any:
