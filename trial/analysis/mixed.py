@@ -73,8 +73,9 @@ def mixed(women: Mapping[str, Mapping[str, Cycles]]) -> Mixed | NoResult:
     With one arm the model has no arm. A term that does not vary, or that others explain, is left
     out. Intervals use Student's t with the degrees of freedom between women for what is the same in
     all rows of a woman (arm, intercept), and within women for the rest (Schluchter and Elashoff, J
-    Stat Comput Simul 37, 1990, 69; Li and Redden, Stat Med 34, 2015, 2463, who find this to hold
-    its level in small cluster trials). Raises ImportError without statsmodels.
+    Stat Comput Simul 37, 1990, 69). Li and Redden, BMC Med Res Methodol 15, 2015, 38, find that
+    these hold their level where clusters are few, there with yes or no outcomes; that they do here
+    is what benchmarks/trial_coverage.py shows. Raises ImportError without statsmodels.
     """
     small = [
         arm for arm in women if sum(bool(treated(c)) for c in women[arm].values()) < FEWEST_WOMEN
@@ -151,7 +152,9 @@ def fit(y: Array, x: Array, groups: NDArray[np.intp]) -> Fit | NoResult:
         total = rows.sum(0)
         shrink = between / (within + len(rows) * between)
         information += (rows.T @ rows - shrink * np.outer(total, total)) / within
-    return Fit(np.asarray(result.fe_params, float), np.linalg.inv(information), between, within)
+    beta = np.asarray(result.fe_params, np.float64)
+    covariance = np.asarray(np.linalg.inv(information), np.float64)
+    return Fit(beta, covariance, between, within)
 
 
 def _statsmodels() -> Any:

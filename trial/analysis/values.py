@@ -83,7 +83,8 @@ def arms_of(
     Raises ValueError where two lines of a woman name different arms.
     """
     found: dict[str, str | None] = {}
-    for each in sorted([*observations, *transfers], key=lambda each: each.row):
+    rows: list[Observation | Transfer] = [*observations, *transfers]
+    for each in sorted(rows, key=lambda each: each.row):
         known = found.setdefault(each.patient, each.arm)
         if each.arm is not None and known is not None and each.arm != known:
             raise ValueError(f"line {each.row} puts a woman in another arm than her lines before")
