@@ -80,8 +80,9 @@ def review_cohort(results: Path, true_mm: Mapping[str, float], seed: int) -> tup
 
     `true_mm` is the truth by file name. The reader sees the truth but for an error of READER_SD_MM,
     confirms a clear call whose number is within CONFIRMED_MM of that, and otherwise draws the
-    machine's calipers anew, so long as what was seen. What the machine refused is left open. Every review goes through the review page's own checks into its database. Returns how
-    many were corrected and confirmed. Raises ReviewError, RefusedError.
+    machine's calipers anew, so long as what was seen. What the machine refused is left open. Every
+    review goes through the review page's own checks into its database. Returns how many were
+    corrected and confirmed. Raises ReviewError, RefusedError.
     """
     from app.review.accounts import Role
     from app.review.desk import Desk

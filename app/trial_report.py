@@ -104,6 +104,13 @@ def repeat(
 def _arms(plan: "Protocol", compare: str | None, blinded: bool) -> tuple[str, str]:
     """Return the reference arm and the one that is compared with it."""
     others = [arm.key for arm in plan.arms if arm.key != plan.reference_arm]
+    if blinded:
+        return plan.reference_arm, next(iter(others), "")
+    if not others:
+        raise usage(
+            f"the protocol has one arm, {plan.reference_arm}, and nothing to compare it with; "
+            "--blinded reports all women together."
+        )
     if compare is not None:
         chosen = plan.arm(compare)
         if chosen not in others:
@@ -111,7 +118,7 @@ def _arms(plan: "Protocol", compare: str | None, blinded: bool) -> tuple[str, st
                 f"--compare {compare!r} is no arm beside the reference: {', '.join(others)}."
             )
         return plan.reference_arm, chosen
-    if len(others) > 1 and not blinded:
+    if len(others) > 1:
         raise usage(
             f"the protocol has several arms beside {plan.reference_arm}; choose one with "
             f"--compare {'|'.join(others)}."

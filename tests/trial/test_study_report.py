@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from app.cli import app
 from trial.agreement.estimate import Estimate
+from trial.protocol import FOLDER
 from trial.report import charts, words
 from trial.simulation import simulate
 
@@ -238,3 +239,16 @@ def test_a_forest_always_shows_where_no_difference_is():
     shares = charts.forest([(0, "a", Estimate(0.3, 0.1, 0.9))], zero=None)
     assert shares.zero is None and shares.plot.x_ticks[0] == (0.0, "0 %")
     assert charts.forest([]) is None
+
+
+def test_one_arm_alone_is_reported_together_or_not_at_all(study, tmp_path):
+    folder, _, _ = study
+    text = (FOLDER / "NCT07176143.toml").read_text("utf-8")
+    start = text.index('[[arms]]\nkey = "hbmsc"')
+    alone = tmp_path / "alone.toml"
+    alone.write_text(text[:start] + text[text.index("[threshold]") :], "utf-8")
+    common = ("report", folder / "visits.csv", "--run", folder / "run", "--protocol", alone)
+    refused = call(*common, "--out", tmp_path / "no")
+    assert refused.exit_code == 2 and "one arm" in refused.output
+    together = call(*common, "--out", tmp_path / "out", "--blinded")
+    assert together.exit_code == 0, together.output
