@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -75,6 +76,17 @@ def test_help_is_there_for_every_command_with_an_example():
         text = run(command, "--help")
         assert text.returncode == 0
         assert f"endometer {command}" in text.stdout.split("Usage:")[1][20:], "an example"
+
+
+def test_help_names_the_extra_packages_whole():
+    """Brackets are markup to the library that prints help: unescaped, [train] is gone."""
+    for command in (
+        "train", "calibrate", "compare", "evaluate", "ship", "bundle export",
+        "trial report", "trial demo",
+    ):  # fmt: skip
+        text = CliRunner().invoke(app, [*command.split(), "--help"]).stdout
+        named = re.findall(r"pip install 'endometer(\S*)'", text)
+        assert named and all(re.fullmatch(r"\[[a-z,]+\]", each) for each in named), command
 
 
 def test_help_imports_nothing_heavy():
