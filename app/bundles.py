@@ -175,6 +175,41 @@ def describe(
 
 
 @commands.command()
+def judge(
+    bundle: Folder,
+    dataset: Annotated[
+        Path | None,
+        typer.Option("--judge", metavar="DATASET", help="Images of patients that it never saw."),
+    ] = None,
+    n: Annotated[int, typer.Option(min=0, help="Phantoms of each renderer that judge, too.")] = 200,
+    gallery: Annotated[int, typer.Option(min=0, help="Worst cases that are shown.")] = 8,
+) -> None:
+    """Judge a model again, and write its card with what was found: numbers, intervals, worst cases.
+
+    For instance:  [bold]endometer bundle judge my-bundle --judge kept-aside/ --n 0[/bold]
+
+    Nothing is fitted or trained. The card changes, so that sign-offs given before no longer hold.
+    Needs the extra packages of training: pip install 'endometer\\[train]'. Exit status: 0 written,
+    1 it could not be, 2 wrong usage.
+    """
+    model = _load(bundle)
+    try:
+        from data.cases import CasesError
+        from training.shipping import Evidence, judge_again
+    except ImportError as error:
+        raise end(
+            f"judging needs packages that are missing ({error}): pip install 'endometer[train]'"
+        ) from None
+    try:
+        judge_again(model, Evidence(judge=dataset, n=n, gallery=gallery), typer.echo)
+    except CasesError as error:
+        raise usage(str(error)) from None
+    except OSError as error:
+        raise end(f"{model.path} cannot be written: {error.strerror or error}.") from None
+    typer.echo(f"{model.path / 'MODEL_CARD.md'} says what was found.")
+
+
+@commands.command()
 def export(
     bundle: Folder,
     out: Annotated[Path, typer.Argument(metavar="OUT", help="New file (.onnx) or folder.")],

@@ -14,6 +14,7 @@ from data.phantom.dicom import Renderer
 from data.phantom.render import LABELS
 from imaging.clip import ClipError, sha256
 from models.bundle import Bundle, IntervalTable, load_bundle
+from models.check import card_of
 from models.runtime import OpenVinoRuntime, Runtime
 from training.calibrate import SHIFT_SEED, TEST_SEED, fit_shift, phantom_cases
 from training.card import write_card
@@ -40,6 +41,7 @@ NO_MM = (
 )
 RENDERER_1, RENDERER_2 = "stills of renderer 1, unseen", "stills of renderer 2, unseen"
 ONLY_INTERVALS = "stills of renderer 2, which only the intervals were fitted on"
+UNCHECKED = "It is not told which patients the model learned from, so nobody can check."
 NO_INTERVALS = "No interval was fitted, so nobody knows how far a number may be off."
 
 
@@ -123,6 +125,24 @@ def ship(
     return load_bundle(out)
 
 
+def judge_again(
+    bundle: Bundle, evidence: Evidence, say: Callable[[str], None] = lambda _: None
+) -> Bundle:
+    """Judge a bundle that is there, and write its card again with what was found and a gallery.
+
+    `evidence.calibrate` is not used: nothing is fitted. A card does not say which patients a model
+    learned from, so that nobody can check that those of `evidence.judge` are others. Raises
+    CasesError, OSError.
+    """
+    if evidence.judge is None and not evidence.n:
+        raise CasesError("there is nothing to judge on: name a data set, or some phantoms.")
+    card = card_of(bundle.path)
+    cases = [] if evidence.judge is None else read_cases(evidence.judge)
+    metrics = _judge(Held(cases, [], UNCHECKED), evidence, bundle, evidence.n, card, say)
+    write_card(bundle.path, card, bundle.intervals, metrics)
+    return load_bundle(bundle.path)
+
+
 def held_out(origin: Origin, evidence: Evidence) -> Held:
     """Read the data sets of `evidence` and check that the model has not seen their patients.
 
@@ -153,7 +173,7 @@ def held_out(origin: Origin, evidence: Evidence) -> Held:
     if nameless:
         words += f" {nameless} of its {len(judge)} cases name no patient, so nobody can check them."
     if not origin.patients and origin.runs and any(run["folders"] for run in origin.runs):
-        words = "The run does not say which patients it learned from, so nobody can check."
+        words = UNCHECKED
     return Held(judge, fit, words)
 
 
@@ -215,7 +235,9 @@ def _judge(
     def gallery(results: list[Result], cases: list[Case]) -> None:
         fields["gallery"] = write_exhibits(bundle.path, results, cases, model, evidence.gallery)
 
-    second = ONLY_INTERVALS if fields["fitted"]["intervals"].startswith(ON_PHANTOMS) else RENDERER_2
+    # Of bundles that do not say what fitted them, the worst is assumed.
+    fitted = fields.get("fitted", {}).get("intervals", ON_PHANTOMS)
+    second = ONLY_INTERVALS if fitted.startswith(ON_PHANTOMS) else RENDERER_2
     judging = ((Renderer.RANDOM, RENDERER_1), (Renderer.PHYSICAL, second))
     for renderer, words in judging if n else ():
         with phantom_cases(TEST_SEED, n, renderer=renderer, empty=EMPTY) as cases:

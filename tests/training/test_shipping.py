@@ -204,3 +204,22 @@ def test_a_gallery_can_be_left_out(run, tmp_path):
     assert "## Failures" not in (tmp_path / "out" / MODEL_CARD).read_text()
     self_test = np.array(card_of(tmp_path / "out")["self_test"])
     assert self_test.sum(0) == pytest.approx(1, abs=1e-4)
+
+
+def test_a_bundle_is_judged_again_on_others_and_nothing_else_changes(own, tmp_path):
+    out = tmp_path / "again"
+    there, _ = own
+    shutil.copytree(there, out)
+    others = kept_aside(tmp_path / "others")
+    done = call("bundle", "judge", out, "--judge", others, "--n", 0, "--gallery", 2)
+    assert done.exit_code == 0, done.output
+    before, after = card_of(there), card_of(out)
+    assert list(after["metrics"]) == ["others, kept aside"] != list(before["metrics"])
+    (found,) = after["metrics"].values()
+    assert found["n"] == 5 and len(after["gallery"]) == 2
+    assert "nobody can check" in after["judged_on"]["disjoint"]
+    same = ("intervals", "min_quality", "training_data", "exported_from_sha256", "fitted")
+    assert {name: after[name] for name in same} == {name: before[name] for name in same}
+    assert all(check.held is not False for check in check_bundle(out))
+    nothing = call("bundle", "judge", out, "--n", 0)
+    assert nothing.exit_code == 2 and "nothing to judge on" in nothing.output
