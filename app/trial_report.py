@@ -61,6 +61,7 @@ def report(
         levels_mm=plan.levels_mm,
         threshold_mm=plan.threshold_mm,
         phase=plan.persistent.phase,
+        scheduled=tuple(sorted({visit.cycle for visit in plan.visits})),
     )
     try:
         found = analyse(joined.observations, joined.transfers, endpoints, joined.baselines, blinded)

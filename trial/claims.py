@@ -94,7 +94,7 @@ class Claims:
         if len({copy.patient_id for copy in self._copies[scan.image]} - {""}) > 1:
             return "the same image is in files of several patients"
         if visit.date and scan.date and abs(visit.date - scan.date) > LONGEST_OFF:
-            return f"the file is of {scan.date}, the row of {visit.date}"
+            return "the file is of another day than the row"
         return None
 
     def _named(self, visit: Visit) -> list[Scan]:

@@ -47,7 +47,11 @@ def outcomes(visits: Iterable[Visit], protocol: Protocol) -> Outcomes:
             transfer = stopped = None
         if transfer:
             transfers.append(_transfer(rows, kind, problems))
-        elif stopped:
+        else:
+            problems += _unexplained(rows)
+        if transfer:
+            continue
+        if stopped:
             cancelled.append(_cancellation(rows, kind, protocol, problems))
         elif stopped is None and rows[0].cycle <= 0:
             first = rows[0]
@@ -82,14 +86,35 @@ def _said(value: object) -> str:
 
 
 def _transfer(rows: list[Visit], kind: CycleType | None, problems: list[Problem]) -> Transfer:
-    done = [row for row in rows if row.transfer]
-    first = done[0]
-    embryos: int | None = _one(done, "embryos", problems)
-    sacs: int | None = _one(done, "sacs", problems)
-    pregnancy: bool | None = _one(done, "clinical_pregnancy", problems)
+    # What came of it often stands on a later row of the cycle, where nothing was transferred.
+    first = next(row for row in rows if row.transfer)
+    embryos: int | None = _one(rows, "embryos", problems)
+    sacs: int | None = _one(rows, "sacs", problems)
+    pregnancy: bool | None = _one(rows, "clinical_pregnancy", problems)
+    if sacs is not None and embryos is not None and sacs > embryos:
+        words = f"is more than the {embryos} embryos of the cycle; it counts as unknown."
+        problems.append(Problem(first.row, "sacs", words))
+        sacs = None
+    if sacs and pregnancy is False:
+        words = "is no in a cycle with sacs with a heartbeat; both count as unknown."
+        problems.append(Problem(first.row, "clinical_pregnancy", words))
+        sacs = pregnancy = None
     return Transfer(
         first.row, first.patient, first.arm, first.cycle, kind, embryos, sacs, pregnancy
     )
+
+
+def _unexplained(rows: list[Visit]) -> Iterable[Problem]:
+    """Yield the rows with an outcome in a cycle of which none says that it had a transfer."""
+    for row in rows:
+        told = (row.embryos, row.sacs, row.clinical_pregnancy)
+        # Zeros beside a no are what one expects.
+        if any(told) or (row.transfer is None and told != (None, None, None)):
+            words = (
+                "is yes in no row of a cycle with embryos, sacs or a pregnancy; what came of it is "
+                "not counted."
+            )
+            yield Problem(row.row, "transfer", words)
 
 
 def _cancellation(
@@ -102,11 +127,11 @@ def _cancellation(
     for row in reasons.values():
         if protocol.persistent.is_thin(row.cancelled_because) is None:
             words = (
-                f"is {(row.cancelled_because or '')[:40]!r}, which the protocol has neither among "
-                "persistent.reasons nor among persistent.other_reasons; whether it means thin "
-                "counts as unknown."
+                "is neither among the protocol's persistent.reasons nor among its "
+                "persistent.other_reasons; whether it means thin counts as unknown."
             )
-            problems.append(Problem(row.row, "cancelled_because", words))
+            found = (row.cancelled_because or "")[:40]
+            problems.append(Problem(row.row, "cancelled_because", words, found))
     meant = {protocol.persistent.is_thin(row.cancelled_because) for row in reasons.values()}
     because = next(iter(reasons.values())).cancelled_because if len(meant) == 1 else None
     if len(meant) > 1:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from trial.claims import Claims, UnjoinedScan, UnjoinedVisit
 from trial.cycles import outcomes
-from trial.observations import Cancellation, Observation, Origin, Transfer
+from trial.observations import Cancellation, Observation, Origin, Reading, Transfer
 from trial.protocol import Protocol
 from trial.scans import ACCEPTED, CORRECTED, Scan
 from trial.visits import Problem, Visit, Visits
@@ -74,21 +74,23 @@ def _observation(
     measured = [scan for scan in scans if scan.mm is not None]
     best = max(measured, key=_standing, default=None)
     half = protocol.reader_half_width_mm
+    reader = None
+    if visit.reader_mm is not None:
+        reader = Reading(visit.reader_mm, visit.reader_mm - half, visit.reader_mm + half)
     mm = lower = upper = automatic = origin = missing = None
     clip = None
     if best is not None and best.mm is not None:
         mm, automatic, clip = best.mm, best.automatic_mm, best.file
         origin = Origin.REVIEW if best.review in (ACCEPTED, CORRECTED) else Origin.AUTOMATIC
-        lower = mm - half if best.lower_mm is None else best.lower_mm
-        upper = mm + half if best.upper_mm is None else best.upper_mm
+        lower, upper = _ends(best, mm, half)
     else:
         refused = max(scans, key=_standing, default=None)
         if refused is not None:
             clip, automatic = refused.file, refused.automatic_mm
             missing = refused.refused
-        if visit.reader_mm is not None:
-            mm, origin, missing = visit.reader_mm, Origin.READER, None
-            lower, upper = mm - half, mm + half
+        if reader is not None:
+            mm, origin, missing = reader.mm, Origin.READER, None
+            lower, upper = reader.lower_mm, reader.upper_mm
         elif refused is None:
             missing = why
     return Observation(
@@ -105,9 +107,26 @@ def _observation(
         upper_mm=upper,
         origin=origin,
         automatic_mm=automatic,
-        repeats_mm=tuple(scan.mm for scan in measured if scan.mm is not None),
+        repeats_mm=tuple(s.automatic_mm for s in measured if s.automatic_mm is not None),
         missing=missing,
         clip=clip,
+        others=tuple(
+            Reading(scan.mm, *_ends(scan, scan.mm, half), scan.file)
+            for scan in measured
+            if scan.mm is not None
+            and scan is not best
+            and best is not None
+            and (scan.review is not None or best.review is None)
+        ),
+        reader=reader,
+    )
+
+
+def _ends(scan: Scan, mm: float, half: float) -> tuple[float, float]:
+    """Return the interval of a scan: the machine's, or that of a person's reading."""
+    return (
+        mm - half if scan.lower_mm is None else scan.lower_mm,
+        mm + half if scan.upper_mm is None else scan.upper_mm,
     )
 
 
@@ -125,12 +144,11 @@ def _baselines(
         for name, value in visit.baseline:
             known, row = first.setdefault((visit.patient, name), (value, visit.row))
             if known != value:
-                words = (
-                    f"is {value:g}, and {known:g} in row {row} of the same woman; it counts as "
-                    "unknown."
+                words = f"differs from row {row} of the same woman; it counts as unknown."
+                told = Problem(
+                    visit.row, f"baseline_{name}", words, f"{value:g}, and {known:g} in row {row}"
                 )
-                column = f"baseline_{name}"
-                differing.setdefault((visit.patient, name), Problem(visit.row, column, words))
+                differing.setdefault((visit.patient, name), told)
     found: dict[str, dict[str, float]] = {}
     for (patient, name), (value, _) in first.items():
         women = found.setdefault(name, {})

@@ -29,6 +29,16 @@ class Origin(StrEnum):
 
 
 @dataclass(frozen=True)
+class Reading:
+    """A number of a visit beside the one that counts, in mm; `clip` is its file, if it has one."""
+
+    mm: float
+    lower_mm: float
+    upper_mm: float
+    clip: str | None = None
+
+
+@dataclass(frozen=True)
 class Observation:
     """One visit of a woman, measured or not.
 
@@ -54,7 +64,12 @@ class Observation:
     automatic_mm: float | None = None
     """What the machine measured, also where a person's value counts."""
     repeats_mm: tuple[float, ...] = ()
-    """The thickness of every scan of the visit that was measured, the one that counts included."""
+    """What the machine measured on every scan of the visit, but for rejected ones: repeats must not
+    mix the machine with people."""
+    others: tuple[Reading, ...] = ()
+    """The other scans of the visit that were measured: reviewed ones, if one was reviewed."""
+    reader: Reading | None = None
+    """A person's number in the visits table, also where a scan counts."""
     missing: str | None = None
     clip: str | None = None
     """The file of the scan that counts, or of the one that was refused; None without a scan."""

@@ -298,7 +298,8 @@ class _Reading:
         found: dict[str, Fields] = {}
         for each in self._top.tables(name):
             key = each.text("key")
-            if key in found:
+            # Cells are read without regard to capitals, spaces and hyphens.
+            if plain(key) in map(plain, found):
                 raise each.wrong("key", f"is {key!r} a second time; every one has its own.")
             found[key] = each
         return list(found.items())

@@ -1,5 +1,6 @@
 """The scans of a run and what people said of them, read back from their tables."""
 
+import math
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path, PurePosixPath
@@ -31,6 +32,8 @@ REVIEW_COLUMNS = (
     "review",
     "review_reason",
 )
+# Beyond it a length in a table is no length of an endometrium, nor the end of an interval of one.
+THICKEST_MM = 1000.0
 # What a review leaves; `open` is a review that was taken back.
 ACCEPTED, CORRECTED, REJECTED = "accepted", "corrected", "rejected"
 MEASUREMENTS = ("measurements.parquet", "measurements.csv")
@@ -133,12 +136,15 @@ def _refused(line: Line, review: str | None) -> str:
 def _mm(line: Line, name: str) -> float | None:
     text = line.text(name)
     try:
-        return float(text) if text else None
+        value = float(text) if text else None
     except ValueError:
-        raise TableError(
-            f"{line.where}: {name} is {text[:40]!r}, which is no number. Run the command that "
-            "wrote the table again."
-        ) from None
+        value = math.nan
+    if value is None or 0 <= value <= THICKEST_MM:
+        return value
+    raise TableError(
+        f"{line.where}: {name} is {text[:40]!r}, which is no number from 0 to {THICKEST_MM:g}. Run "
+        "the command that wrote the table again."
+    )
 
 
 def _date(text: str) -> date | None:

@@ -6,12 +6,19 @@ above is evidence against. Everything between is open, and the open ones say wha
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
-from trial.observations import Cancellation, CycleType, Observation, Origin, numbers
+from trial.observations import (
+    Cancellation,
+    CycleType,
+    Observation,
+    Origin,
+    Reading,
+    numbers,
+)
 from trial.protocol import Protocol
 
 
@@ -41,6 +48,7 @@ class Todo(StrEnum):
     REASON = "find out why the transfer was cancelled"
     CANCELLED = "find out whether the transfer was cancelled"
     CYCLE_TYPE = "find out how the cycle was prepared"
+    EARLIER = "enter the earlier cycles into the visits table"
 
 
 @dataclass(frozen=True)
@@ -99,6 +107,10 @@ def screen(
     began are left out.
     """
     observations = tuple(observations)
+    seen: dict[str, dict[int, int]] = defaultdict(dict)
+    for each in sorted(observations, key=lambda each: each.row):
+        if each.cycle <= 0:
+            seen[each.patient].setdefault(each.cycle, each.row)
     scans: dict[tuple[str, int], list[Observation]] = defaultdict(list)
     for each in sorted(observations, key=lambda each: each.row):
         scans[each.patient, each.cycle].append(each)
@@ -108,19 +120,42 @@ def screen(
         if cancelled.cycle <= 0:
             own = scans[cancelled.patient, cancelled.cycle]
             cycles[cancelled.patient].append(_cycle(cancelled, own, protocol, known=known))
+    rows = {each.patient: each.row for each in reversed(observations)}
+    needed = protocol.persistent.cancelled_cycles
     return tuple(
-        _screened(number, patient, cycles[patient], protocol.persistent.cancelled_cycles)
+        _screened(
+            number,
+            patient,
+            cycles[patient],
+            needed,
+            _earlier(rows[patient], seen[patient], needed),
+        )
         for patient, number in numbers(observations).items()
     )
 
 
-def _screened(number: int, patient: str, cycles: list[CycleEvidence], needed: int) -> Screened:
+def _earlier(row: int, seen: Mapping[int, int], needed: int) -> tuple[Step, ...]:
+    """Return what is to do where the table has too few cycles before treatment for a no."""
+    if len(seen) >= needed:
+        return ()
+    because = f"the table has {len(seen)} cycles before treatment of at least {needed}"
+    first = min(seen, default=0)
+    return (Step(seen.get(first, row), first, None, Todo.EARLIER, because),)
+
+
+def _screened(
+    number: int,
+    patient: str,
+    cycles: list[CycleEvidence],
+    needed: int,
+    earlier: tuple[Step, ...],
+) -> Screened:
     cycles = sorted(cycles, key=lambda each: each.cycle)
     shown = sum(each.evidence is Evidence.SHOWN for each in cycles)
     still = [each for each in cycles if each.evidence is Evidence.OPEN]
     if shown >= needed:
         return Screened(number, patient, Verdict.YES, tuple(cycles))
-    if shown + len(still) < needed:
+    if shown + len(still) < needed and not earlier:
         return Screened(number, patient, Verdict.NO, tuple(cycles))
     # A missing scan may never be found, so what is at hand comes first.
     still.sort(
@@ -130,6 +165,11 @@ def _screened(number: int, patient: str, cycles: list[CycleEvidence], needed: in
             -each.cycle,
         )
     )
+    if shown + len(still) < needed:
+        steps = [*earlier, *(step for each in still for step in each.steps)]
+        return Screened(
+            number, patient, Verdict.CANNOT_TELL, tuple(cycles), tuple(steps), len(steps), 1
+        )
     # Yes needs everything of so many cycles; for no, one thing of so many can be enough.
     for_yes = sum(len(each.steps) for each in still[: needed - shown])
     for_no = shown + len(still) - needed + 1
@@ -151,11 +191,15 @@ def _cycle(
     phase = protocol.title_of(persistent.phase)
     late = [scan for scan in scans if scan.phase == persistent.phase]
     unknown = [scan for scan in scans if scan.phase is None]
-    thick = [scan for scan in late if scan.lower_mm is not None and scan.lower_mm >= threshold]
-    thin = [scan for scan in late if scan.upper_mm is not None and scan.upper_mm < threshold]
-    between = [
-        scan for scan in late if scan.thickness_mm is not None and scan not in (*thick, *thin)
+    measured = [scan for scan in late if scan.thickness_mm is not None]
+    thick = [scan for scan in measured if any(e.lower_mm >= threshold for e in _readings(scan))]
+    thin = [
+        scan
+        for scan in measured
+        if all(each.upper_mm < threshold for each in _readings(scan))
+        and not (scan.reader and scan.reader.lower_mm >= threshold)
     ]
+    between = [scan for scan in measured if scan not in (*thick, *thin)]
     is_thin = persistent.is_thin(cancelled.because)
 
     def against(words: str, rows: Iterable[Observation] = ()) -> CycleEvidence:
@@ -163,7 +207,8 @@ def _cycle(
         return CycleEvidence(cancelled.cycle, Evidence.AGAINST, words, at)
 
     if thick:
-        return against(f"{_millimetres(thick[0])} in the {phase} phase is not thin", thick)
+        least = max(_readings(thick[0]), key=lambda each: each.lower_mm)
+        return against(f"{_millimetres(least)} in the {phase} phase is not thin", thick)
     if is_thin is False:
         return against("cancelled for another reason")
     if cancelled.cycle_type not in (None, *persistent.cycle_types):
@@ -179,9 +224,7 @@ def _cycle(
         steps.append(step(Todo.REASON, "no reason that the protocol knows"))
     if cancelled.cycle_type is None and set(persistent.cycle_types) != set(CycleType):
         steps.append(step(Todo.CYCLE_TYPE, "the table does not say"))
-    doubtful = [
-        scan for scan in unknown if scan.upper_mm is not None and scan.upper_mm >= threshold
-    ]
+    doubtful = [scan for scan in unknown if any(e.upper_mm >= threshold for e in _readings(scan))]
     steps += [_of_no_phase(scan) for scan in doubtful]
     if not thin and not between:
         steps += _without_measurement(cancelled, late, unknown, phase, threshold)
@@ -194,7 +237,7 @@ def _cycle(
             tuple(scan.row for scan in (*thin, *between)),
             tuple(dict.fromkeys(steps)),
         )
-    words = f"cancelled as thin, {_millimetres(thin[0])}"
+    words = f"cancelled as thin, {_millimetres(_readings(thin[0])[0])}"
     return CycleEvidence(cancelled.cycle, Evidence.SHOWN, words, tuple(scan.row for scan in thin))
 
 
@@ -217,21 +260,36 @@ def _without_measurement(
 
 
 def _of_no_phase(scan: Observation) -> Step:
-    because = f"{_millimetres(scan)} at an unknown phase"
-    return Step(scan.row, scan.cycle, scan.date, Todo.PHASE, because, scan.clip)
+    most = max(_readings(scan), key=lambda each: each.upper_mm)
+    because = f"{_millimetres(most)} at an unknown phase"
+    return Step(scan.row, scan.cycle, scan.date, Todo.PHASE, because, most.clip)
 
 
 def _settling(scan: Observation, threshold: float) -> Step:
     """Return what would decide a scan of the phase that does not decide now."""
-    if scan.thickness_mm is not None:
+    clip = scan.clip
+    open_ = [each for each in _readings(scan) if each.upper_mm >= threshold]
+    if open_:
+        clip = open_[0].clip
         todo = Todo.REVIEW if scan.origin is Origin.AUTOMATIC else Todo.READ_AGAIN
-        because = f"{_millimetres(scan)} may be either side of {threshold:g} mm"
+        because = f"{_millimetres(open_[0])} may be either side of {threshold:g} mm"
+    elif scan.thickness_mm is not None and scan.reader is not None:
+        todo = Todo.READ_AGAIN
+        because = f"a person read {_millimetres(scan.reader)} where the scan says thin"
     else:
         todo = Todo.FIND if scan.clip is None else Todo.REVIEW
         because = scan.missing or "nothing was measured"
-    return Step(scan.row, scan.cycle, scan.date, todo, because, scan.clip)
+    return Step(scan.row, scan.cycle, scan.date, todo, because, clip)
 
 
-def _millimetres(scan: Observation) -> str:
+def _readings(scan: Observation) -> tuple[Reading, ...]:
+    """Return what was measured at a visit, the one that counts first; empty without any."""
+    if scan.thickness_mm is None or scan.lower_mm is None or scan.upper_mm is None:
+        return ()
+    own = Reading(scan.thickness_mm, scan.lower_mm, scan.upper_mm, scan.clip)
+    return (own, *scan.others)
+
+
+def _millimetres(reading: Reading) -> str:
     """Return a thickness with its interval, as people read it."""
-    return f"{scan.thickness_mm:.1f} mm ({scan.lower_mm:.1f} to {scan.upper_mm:.1f})"
+    return f"{reading.mm:.1f} mm ({reading.lower_mm:.1f} to {reading.upper_mm:.1f})"

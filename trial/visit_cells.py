@@ -13,6 +13,7 @@ _NO = frozenset({"no", "n", "false", "0", "否"})
 _DATE = re.compile(r"(\d{4})([-/.])(\d{1,2})\2(\d{1,2})(?:[T ][\d:.]+)?")
 _EARLIEST_YEAR = 1990
 THICKEST_MM = 30.0
+LARGEST = 1e6
 MOST_EMBRYOS = 20
 # Between several scans of one visit.
 SEVERAL = "|"
@@ -53,13 +54,13 @@ def millimetres(text: str) -> float:
 
 
 def measure(text: str) -> float:
-    """Return any number that is finite."""
+    """Return any number of a size that a person can have."""
     try:
         value = number(text)
     except ValueError:
         value = math.nan
-    if not math.isfinite(value):
-        raise ValueError("it must be a number")
+    if not abs(value) <= LARGEST:
+        raise ValueError(f"it must be a number, at most {LARGEST:g}")
     return value
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from statistics import fmean
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from trial import visit_cells as cells
 from trial.observations import CycleType
@@ -43,11 +43,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong in the visits table, in words without identity. `row` is its line there."""
+    """What is wrong in the visits table, in words without identity. `row` is its line there.
+
+    `found` is what stands in the cell, which may be anything: for the user's tables alone.
+    """
 
     row: int
     column: str
     words: str
+    found: str = ""
 
 
 @dataclass(frozen=True)
@@ -175,8 +179,8 @@ class _Row:
         )
         return self._consistent(visit)
 
-    def _problem(self, column: str, words: str) -> None:
-        self.problems.append(Problem(self._line.number, column, words))
+    def _problem(self, column: str, words: str, found: str = "") -> None:
+        self.problems.append(Problem(self._line.number, column, words, found))
 
     def _cell(self, name: str, read: Callable[[str], T]) -> T | None:
         text = self._line.text(name)
@@ -185,7 +189,7 @@ class _Row:
         try:
             return read(text)
         except ValueError as error:
-            self._problem(name, f"is {text[:40]!r}: {error}. It counts as unknown.")
+            self._problem(name, f"cannot be used: {error}. It counts as unknown.", text[:40])
             return None
 
     def _arm(self, text: str) -> str:
@@ -224,14 +228,6 @@ class _Row:
                 f"is no with {visit.sacs} sacs with a heartbeat; both count as unknown.",
             )
             visit = replace(visit, sacs=None, clinical_pregnancy=None)
-        if visit.transfer is not True and (visit.embryos or visit.sacs or visit.clinical_pregnancy):
-            said = "is no" if visit.transfer is False else "is empty or wrong"
-            self._problem(
-                "transfer",
-                f"{said} in a row with embryos, sacs or a pregnancy; whether there was one counts "
-                "as unknown, and what came of it is not counted.",
-            )
-            visit = replace(visit, transfer=None)
         if visit.cancelled_because and visit.cancelled is not True:
             self._problem(
                 "cancelled",
@@ -242,8 +238,24 @@ class _Row:
         return visit
 
 
+# What a second row of the same visit may add to the first.
+ADDED = (
+    "arm",
+    "cancelled",
+    "cancelled_because",
+    "transfer",
+    "embryos",
+    "sacs",
+    "clinical_pregnancy",
+    "reader_mm",
+)
+
+
 def _without_copies(visits: list[Visit], problems: list[Problem]) -> list[Visit]:
-    """Set aside a row that is there already: the same visit would count twice."""
+    """Make one visit of rows that are the same one: a second scan of it would count twice.
+
+    What one row leaves empty the other may say; what they say differently counts as unknown.
+    """
     first: dict[tuple[object, ...], Visit] = {}
     for visit in visits:
         key = (
@@ -257,12 +269,23 @@ def _without_copies(visits: list[Visit], problems: list[Problem]) -> list[Visit]
             visit.clips,
         )
         if (earlier := first.setdefault(key, visit)) is not visit:
-            same = replace(earlier, row=visit.row) == visit
-            words = "says the same as" if same else "is the same visit, with other values, as"
-            problems.append(
-                Problem(visit.row, "patient", f"this row {words} row {earlier.row}: set aside.")
-            )
+            words = f"this row is the same visit as row {earlier.row}: the two count as one."
+            problems.append(Problem(visit.row, "patient", words))
+            first[key] = _merged(earlier, visit, problems)
     return list(first.values())
+
+
+def _merged(earlier: Visit, visit: Visit, problems: list[Problem]) -> Visit:
+    values: dict[str, Any] = {}
+    for name in ADDED:
+        one, other = getattr(earlier, name), getattr(visit, name)
+        if one is not None and other is not None and one != other:
+            words = f"differs from row {earlier.row}, the same visit; it counts as unknown."
+            problems.append(Problem(visit.row, name, words, str(other)))
+            values[name] = None
+        else:
+            values[name] = other if one is None else one
+    return replace(earlier, baseline=(*earlier.baseline, *visit.baseline), **values)
 
 
 def _one_arm(visits: list[Visit], problems: list[Problem]) -> list[Visit]:
@@ -277,8 +300,8 @@ def _one_arm(visits: list[Visit], problems: list[Problem]) -> list[Visit]:
             Problem(
                 other_row,
                 "arm",
-                f"is {other!r}, and {first!r} in row {row} of the same woman; her arm counts as "
-                "unknown.",
+                f"differs from row {row} of the same woman; her arm counts as unknown.",
+                f"{other}, and {first} in row {row}",
             )
             for other, other_row in others
         ]

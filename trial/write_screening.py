@@ -9,7 +9,7 @@ from typing import Any
 from inference.records import Value
 from inference.tables import make_folder, write_csv, writing
 from trial.joining import Joined
-from trial.observations import Observation, numbers
+from trial.observations import Observation, Reading, numbers
 from trial.screening import Evidence, Screened, Step
 
 SCREENING = (
@@ -28,31 +28,25 @@ SCREENING = (
     "why",
 )
 UNJOINED = ("what", "row", "patient", "file", "date", "why")
-PROBLEMS = ("row", "column", "problem")
+PROBLEMS = ("row", "column", "problem", "found")
 OBSERVATIONS = ("woman", *(field.name for field in fields(Observation)))
-# What stands in place of a problem that names an arm, where arms are blinded.
-UNTOLD = "is about the arm, which a blinded report does not tell."
 # Between several values in one cell.
 BETWEEN = "; "
 
 Row = dict[str, Value]
 
 
-def write_screening(
-    out: Path, screened: Sequence[Screened], joined: Joined, blinded: bool = False
-) -> None:
+def write_screening(out: Path, screened: Sequence[Screened], joined: Joined) -> None:
     """Write screening.csv, observations.csv, unjoined.csv and problems.csv.
 
-    They hold what the visits table calls each woman, and where they are `blinded` no arm. Raises
-    OutputError.
+    They hold what the visits table calls each woman. Raises OutputError.
     """
-    columns = tuple(name for name in OBSERVATIONS if not (blinded and name == "arm"))
     make_folder(out)
     tables: tuple[tuple[str, tuple[str, ...], Iterator[Row]], ...] = (
         ("screening.csv", SCREENING, map(_screened, screened)),
-        ("observations.csv", columns, _observations(joined)),
+        ("observations.csv", OBSERVATIONS, _observations(joined)),
         ("unjoined.csv", UNJOINED, _unjoined(joined)),
-        ("problems.csv", PROBLEMS, _problems(joined, blinded)),
+        ("problems.csv", PROBLEMS, _problems(joined)),
     )
     for name, names, rows in tables:
         with writing(out / name):
@@ -98,8 +92,10 @@ def _observations(joined: Joined) -> Iterator[Row]:
 
 
 def _cell(value: Any) -> Value:
+    if isinstance(value, Reading):
+        return f"{value.mm:g} ({value.lower_mm:g} to {value.upper_mm:g})"
     if isinstance(value, tuple):
-        return BETWEEN.join(map(str, value))
+        return BETWEEN.join(str(_cell(each)) for each in value)
     return value.isoformat() if isinstance(value, date) else value
 
 
@@ -122,7 +118,11 @@ def _unjoined(joined: Joined) -> Iterator[Row]:
         }
 
 
-def _problems(joined: Joined, blinded: bool) -> Iterator[Row]:
+def _problems(joined: Joined) -> Iterator[Row]:
     for each in joined.problems:
-        told = UNTOLD if blinded and each.column == "arm" else each.words
-        yield {"row": each.row, "column": each.column, "problem": told}
+        yield {
+            "row": each.row,
+            "column": each.column,
+            "problem": each.words,
+            "found": each.found or None,
+        }

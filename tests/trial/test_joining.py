@@ -58,7 +58,7 @@ def test_a_visit_finds_its_scan(tmp_path, named):
         ({"clip": "a" * 15}, {}, "at least 16 digits", "no visit names it"),
         ({"clip": "a.dcm", "study": "9.9"}, {}, "clip of the row is not of its study", "no visit"),
         ({"patient": "W02"}, {}, "of another patient than the row", "named by row 2, but the file"),
-        ({"date": "2025-02-12"}, {}, "is of 2025-02-10, the row of 2025-02-12", "named by row 2"),
+        ({"date": "2025-02-12"}, {}, "is of another day than the row", "named by row 2"),
         ({"study": "", "date": ""}, {}, "no clip, no study and no date", "no visit names it"),
         ({"study": "", "date": "2025-02-11"}, {}, "the run has none of that day", "no visit names"),
         ({"study": "", "patient": "W02"}, {}, "the run has none of that day", "no visit names it"),
@@ -165,7 +165,7 @@ def test_a_corrected_number_wins_with_the_interval_of_a_person(tmp_path):
     (seen,) = found.observations
     assert (seen.origin, seen.thickness_mm, seen.automatic_mm) == (Origin.REVIEW, 6.4, 5.0)
     assert (seen.lower_mm, seen.upper_mm) == pytest.approx((5.9, 6.9))
-    assert seen.repeats_mm == (6.4,)
+    assert seen.repeats_mm == (5.0,)  # the machine's, which is not mixed with people
 
 
 def test_a_rejected_number_is_none(tmp_path):
@@ -351,3 +351,63 @@ def test_everything_is_either_joined_once_or_listed(of_visits, of_scans):
         if seen.clip is not None:
             (own,) = [each for each in scans if each.file == seen.clip]
             assert own.patient_id == seen.patient
+
+
+DONE = {"transfer": "yes", "embryos": "2"}
+
+
+def test_what_came_of_a_transfer_may_stand_on_a_later_row(tmp_path):
+    later = {"study": "9", "cycle_day": "40", "date": ""}
+    found = joined(tmp_path, [DONE, later | {"sacs": "0", "clinical_pregnancy": "no"}], [{}])
+    (transfer,) = found.transfers
+    assert (transfer.embryos, transfer.sacs, transfer.clinical_pregnancy) == (2, 0, False)
+    assert not [each for each in found.problems if each.column != "phase"]
+
+
+def test_outcomes_that_deny_each_other_over_rows_are_unknown(tmp_path):
+    later = {"study": "9", "cycle_day": "40", "date": ""}
+    found = joined(tmp_path, [DONE, later | {"sacs": "3"}], [{}])
+    assert found.transfers[0].sacs is None
+    found = joined(tmp_path, [DONE | {"sacs": "1"}, later | {"clinical_pregnancy": "no"}], [{}])
+    (transfer,) = found.transfers
+    assert (transfer.sacs, transfer.clinical_pregnancy) == (None, None)
+    assert [each.column for each in found.problems] == ["clinical_pregnancy"]
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ({"transfer": "no", "embryos": "2"}, True),
+        ({"sacs": "0"}, True),
+        ({"clinical_pregnancy": "no"}, True),
+        ({"transfer": "no", "embryos": "0", "sacs": "0", "clinical_pregnancy": "no"}, False),
+        ({}, False),
+    ],
+)
+def test_an_outcome_without_a_transfer_is_told_and_not_counted(tmp_path, row, told):
+    found = joined(tmp_path, [row], [{}])
+    assert found.transfers == ()
+    assert [each.column for each in found.problems] == (["transfer"] if told else [])
+
+
+def test_a_readers_number_stays_beside_a_scan(tmp_path):
+    found = joined(tmp_path, [{"reader_a_mm": "8.5", "reader_b_mm": "8.7"}], [{}])
+    (seen,) = found.observations
+    assert (seen.thickness_mm, seen.origin) == (5.0, Origin.AUTOMATIC)
+    assert seen.reader.mm == pytest.approx(8.6)
+    assert seen.reader.lower_mm == pytest.approx(8.1)
+
+
+def test_other_scans_of_a_visit_are_kept_with_their_intervals(tmp_path):
+    thick = {"file": "b.dcm", "sha256": "b" * 64, "thickness_mm": "8.5", "lower_mm": "8.1",
+             "upper_mm": "8.9", "quality": "0.8"}  # fmt: skip
+    (seen,) = joined(tmp_path, [{}], [{}, thick]).observations
+    assert seen.thickness_mm == 5.0
+    assert [(r.mm, r.lower_mm, r.clip) for r in seen.others] == [(8.5, 8.1, "b.dcm")]
+    assert seen.repeats_mm == (5.0, 8.5)
+
+
+@pytest.mark.parametrize("mm", ["nan", "inf", "-5", "1e300"])
+def test_a_length_that_is_none_is_an_error(tmp_path, mm):
+    with pytest.raises(TableError, match="no number from 0 to 1000"):
+        joined(tmp_path, [{}], [{"thickness_mm": mm}])

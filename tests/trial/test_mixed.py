@@ -1,6 +1,7 @@
 """The mixed model against published fits, and what it says where there is no safe number."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -165,3 +166,22 @@ def test_without_statsmodels_it_says_what_to_install(monkeypatch):
     )
     with pytest.raises(ImportError, match=r"pip install 'endometer\[trial\]'"):
         mixed(grouped(simulated()))
+
+
+def test_where_half_know_the_type_and_half_the_day_one_term_goes():
+    rows = [
+        replace(each, **{"cycle_type" if i % 2 else "cycle_day": None})
+        for i, each in enumerate(simulated(women=40))
+    ]
+    found = mixed(grouped(rows))
+    assert isinstance(found, Mixed)
+    assert "cycle type" in [term.name for term in found.terms]
+    assert "cycle day" not in [term.name for term in found.terms]
+    assert any("cycle day is left out" in note for note in found.notes)
+
+
+def test_an_arm_that_lacks_a_term_is_not_dropped_in_silence():
+    rows = [replace(e, cycle_type=None) if e.arm == B else e for e in simulated(women=40)]
+    found = mixed(grouped(rows))
+    assert isinstance(found, NoResult)
+    assert "an arm has fewer than 5 women" in found.why and "without cycle type" in found.why

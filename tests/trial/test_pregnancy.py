@@ -10,6 +10,7 @@ from published_trials import HOUSEHOLDS
 from trial.agreement.estimate import share
 from trial.analysis.numbers import newcombe
 from trial.analysis.pregnancy import clustered_rate, fisher, outcome, outcomes
+from trial.observations import Transfer
 
 # Newcombe, Stat Med 17, 1998, 873, table II, method 10.
 TABLE_II = [
@@ -121,3 +122,24 @@ def test_exchanging_arms_turns_differences_round_and_leaves_p(rows):
             assert (first.low is None) is (second.low is None)
             if first.low is not None:
                 assert first.low == pytest.approx(-second.high)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 3)), min_size=2, max_size=40))
+def test_embryos_never_tell_more_than_there_are(women):
+    events = np.array([min(sacs, embryos) for sacs, embryos in women], float)
+    units = np.array([embryos for _, embryos in women], float)
+    found = clustered_rate(events, units)
+    assert found.effective <= units.sum() + 1e-9
+    if found.design_effect is not None:
+        assert found.design_effect >= 1
+
+
+def test_women_with_one_sac_of_two_each_do_not_look_like_many_embryos():
+    found = clustered_rate(np.array([1.0] * 9 + [2.0]), np.full(10, 2.0))
+    assert found.design_effect == 1
+    assert found.rate.high - found.rate.low > 0.35
+
+
+def test_a_sac_with_a_heartbeat_is_a_pregnancy_though_nobody_says_so():
+    assert outcome([Transfer(2, "W", "a", 1, None, 1, 1, None)]) is True
+    assert outcome([Transfer(2, "W", "a", 1, None, 1, 0, None)]) is None

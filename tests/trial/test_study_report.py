@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -17,11 +18,13 @@ from trial.simulation import simulate
 
 # What stands before a name in the cohort's tables, and nowhere on a page.
 NAME = "Ms-Doe-"
-TABLES = {
-    "analysis.json", "balance.csv", "differences.csv", "flow.csv", "implantation.csv", "means.csv",
-    "missing.csv", "mixed.csv", "observations.csv", "pregnancy.csv", "problems.csv", "reached.csv",
-    "repeats.csv", "report.html", "screening.csv", "thickness.csv", "unjoined.csv",
+POOLED = {
+    "analysis.json", "balance.csv", "baseline.csv", "beyond.csv", "differences.csv", "error.csv",
+    "flow.csv", "implantation.csv", "means.csv", "missing.csv", "mixed.csv",
+    "outcome-differences.csv", "pregnancy.csv", "reached.csv", "repeats.csv", "report.html",
+    "thin.csv",
 }  # fmt: skip
+BY_WOMAN = {"observations.csv", "problems.csv", "screening.csv", "thickness.csv", "unjoined.csv"}
 
 
 def cohort_tables(folder, cohort):
@@ -105,7 +108,7 @@ def text_of(path):
 def test_every_part_is_written_and_the_page_says_the_numbers_of_the_tables(study):
     folder, result, _ = study
     out = folder / "open"
-    assert {each.name for each in out.iterdir()} == TABLES
+    assert {each.name for each in out.iterdir()} == POOLED | BY_WOMAN
     page = text_of(out / "report.html")
     content = json.loads((out / "analysis.json").read_text("utf-8"))
     assert len(content["mixed"]["terms"]) == 6
@@ -156,7 +159,7 @@ def test_the_page_stands_alone_and_calls_no_difference_an_effect(study):
 def test_a_blinded_report_says_nothing_by_arm_in_any_file(study):
     folder, _, result = study
     out = folder / "blinded"
-    assert {each.name for each in out.iterdir()} == TABLES
+    assert {each.name for each in out.iterdir()} == POOLED
     for path in out.iterdir():
         content = path.read_text("utf-8")
         if path.name == "report.html":
@@ -172,16 +175,61 @@ def test_a_blinded_report_says_nothing_by_arm_in_any_file(study):
     assert sum(both[0]["women"].values()) == sum(both[1]["women"].values()) == 40
 
 
-def test_a_problem_about_an_arm_stays_untold_while_blinded(tmp_path):
-    row = {"patient": "W01", "cycle": "0", "study": "1"}
-    table = visits(tmp_path / "visits.csv", row, row | {"cycle": "1", "study": "2", "arm": "hbmcs"})
-    scans = run(tmp_path / "run", {"study_instance_uid": "1", "patient_id": "W01"})
-    for option, told in (((), True), (("--blinded",), False)):
-        out = tmp_path / f"out{told}"
-        result = call("report", table, "--run", scans, "--out", out, *option)
-        assert result.exit_code == 0, result.output
-        (problem,) = [each for each in rows(out / "problems.csv") if each["column"] == "arm"]
-        assert ("hbmcs" in problem["problem"]) is told
+def test_the_place_of_a_woman_in_the_table_tells_nothing_while_blinded(cohort, tmp_path):
+    """Sorted by arm or not, a blinded page draws the same."""
+    pages = []
+    for name, order in (("a", cohort.rows), ("b", sorted(cohort.rows, key=lambda r: r["arm"]))):
+        (tmp_path / name).mkdir()
+        table, scans = cohort_tables(tmp_path / name, replace(cohort, rows=tuple(order)))
+        out = tmp_path / name / "out"
+        done = call("report", table, "--run", scans, "--out", out, "--blinded")
+        assert done.exit_code == 0, done.output
+        page = (out / "report.html").read_text("utf-8")
+        assert "woman 1" not in page
+        pages.append(re.findall(r'class="curve[^>]*d="([^"]*)"', page))
+    assert pages[0] == pages[1] and len(pages[0]) > 30
+
+
+def test_tables_hold_the_differences_and_the_error_of_the_page(study):
+    folder, _, _ = study
+    out = folder / "open"
+    content = json.loads((out / "analysis.json").read_text("utf-8"))
+    of = {row["of"]: row for row in rows(out / "outcome-differences.csv")}
+    wanted = content["outcomes"]["any_transfer"]
+    assert float(of["any_transfer"]["p"]) == wanted["p"]
+    assert float(of["any_transfer"]["difference_low"]) == wanted["difference"]["low"]
+    assert (
+        float(of["implantation"]["difference"])
+        == (content["outcomes"]["implantation_difference"]["value"])
+    )
+    error = {row["from"]: row for row in rows(out / "error.csv")}
+    assert (
+        float(error["intervals"]["detectable_mm"])
+        == (content["error"]["intervals"]["detectable_mm"])
+    )
+    first = rows(out / "balance.csv")[0]
+    assert float(first["control_mean"]) == content["balance"][0]["sides"][0]["mean"]
+    assert rows(out / "repeats.csv")[0]["low_mm"] == ""
+    assert len(rows(out / "thin.csv")) == 2
+
+
+def test_a_transfer_before_treatment_is_history_and_no_outcome(study, tmp_path):
+    folder, _, _ = study
+    with (folder / "visits.csv").open(encoding="utf-8", newline="") as file:
+        table = list(csv.DictReader(file))
+    first = next(each for each in table if each["cycle"] == "0")
+    first |= {"cancelled": "no", "cancelled_because": "", "transfer": "yes", "embryos": "2",
+              "sacs": "0", "clinical_pregnancy": "no"}  # fmt: skip
+    for each in table:
+        if (each["patient"], each["cycle"]) == (first["patient"], "0"):
+            each |= {"cancelled": "no", "cancelled_because": ""}
+    changed = visits(tmp_path / "visits.csv", *table)
+    done = call("report", changed, "--run", folder / "run", "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    before, after = (json.loads((each / "analysis.json").read_text("utf-8"))
+                     for each in (folder / "open", tmp_path / "out"))  # fmt: skip
+    assert after["outcomes"] == before["outcomes"]
+    assert (before["earlier_transfers"], after["earlier_transfers"]) == (0, 1)
 
 
 def test_repeats_are_said_and_given_as_numbers(study):

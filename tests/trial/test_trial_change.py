@@ -218,3 +218,20 @@ def test_a_whole_cohort_in_another_order_and_blinded():
     assert blind.balance == ()
     pooled, apart = blind.outcomes, analyse(rows, moved, ends).outcomes
     assert pooled.implantation[0].sacs == sum(each.sacs for each in apart.implantation)
+
+
+def test_a_visit_of_another_phase_is_no_baseline():
+    early = visit("p", 0, 3.0, row=2, phase="early_proliferative")
+    unknown = visit("q", 0, 4.0, row=3, phase=None)
+    rows = [early, unknown, visit("p", 1, 7.0, row=4), visit("q", 1, 7.0, row=5)]
+    found = analyse(rows, [], Endpoints((A, B)))
+    assert found.other_phase == 1
+    assert (found.thickness.baseline[A].n, found.thickness.baseline[A].mean.value) == (1, 4.0)
+    (first,) = [each for each in found.thickness.means if (each.arm, each.cycle) == (A, 1)]
+    assert first.change.mean.value == pytest.approx(3.0)
+
+
+def test_a_cycle_that_is_scheduled_and_that_nobody_came_to_is_missing():
+    found = analyse([visit("p", 0, 5.0)], [], Endpoints((A, B), scheduled=(0, 1)))
+    absent = {(each.arm, each.cycle): each.absent for each in found.flow.missing}
+    assert absent[A, 1] == 1 and absent[A, 0] == 0

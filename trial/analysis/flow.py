@@ -73,10 +73,12 @@ def flow(
     transfers: Sequence[Transfer],
     arms: Mapping[str, str | None],
     compared: Sequence[str],
+    scheduled: Sequence[int] = (),
 ) -> Flow:
     """Return the flow of all women; `arms` is patient -> arm, `compared` the arms of the analysis.
 
-    One compared arm is the pool of a blinded analysis: the steps of arms are left out, and so are
+    `scheduled` are cycles that count as missing where nobody has a visit in them. One compared arm
+    is the pool of a blinded analysis: the steps of arms are left out, and so are
     counts by arm.
     """
     visits: dict[str, list[Observation]] = {patient: [] for patient in arms}
@@ -96,7 +98,7 @@ def flow(
     return Flow(
         thickness=(*start, *_steps(left, names, THICKNESS)),
         outcomes=(*start, *_steps(left, names, OUTCOMES)),
-        missing=_missing(left, compared),
+        missing=_missing(left, compared, scheduled),
     )
 
 
@@ -171,8 +173,10 @@ def _counted(reasons: Sequence[str]) -> dict[str, int]:
     return dict(sorted(Counter(reasons).items(), key=lambda each: (-each[1], each[0])))
 
 
-def _missing(women: Sequence[Woman], compared: Sequence[str]) -> tuple[Missing, ...]:
-    cycles = sorted({each.cycle for woman in women for each in woman.visits})
+def _missing(
+    women: Sequence[Woman], compared: Sequence[str], scheduled: Sequence[int]
+) -> tuple[Missing, ...]:
+    cycles = sorted({*scheduled, *(each.cycle for woman in women for each in woman.visits)})
     found = []
     for arm in compared:
         members = [each for each in women if len(compared) == 1 or each.arm == arm]

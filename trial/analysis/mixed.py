@@ -77,12 +77,6 @@ def mixed(women: Mapping[str, Mapping[str, Cycles]]) -> Mixed | NoResult:
     these hold their level where clusters are few, there with yes or no outcomes; that they do here
     is what benchmarks/trial_coverage.py shows. Raises ImportError without statsmodels.
     """
-    small = [
-        arm for arm in women if sum(bool(treated(c)) for c in women[arm].values()) < FEWEST_WOMEN
-    ]
-    if small or not women:
-        where = "an arm" if len(women) > 1 else "the cohort"
-        return NoResult(f"{where} has fewer than {FEWEST_WOMEN} women with a treatment cycle")
     rows = [
         (arm, each)
         for arm in women
@@ -90,6 +84,11 @@ def mixed(women: Mapping[str, Mapping[str, Cycles]]) -> Mixed | NoResult:
         for each in treated(cycles).values()
     ]
     rows, with_type, with_day, notes = _complete(rows)
+    known = {arm: {each.patient for found, each in rows if found == arm} for arm in women}
+    if not women or min(map(len, known.values())) < FEWEST_WOMEN:
+        where = "an arm" if len(women) > 1 else "the cohort"
+        why = f"{where} has fewer than {FEWEST_WOMEN} women with a treatment cycle"
+        return NoResult("; ".join([why, *notes]))
     columns, day, meanings = _columns(rows, tuple(women), with_type, with_day)
     names, left = _independent(columns)
     notes += [f"{name} is left out: the terms before it say the same" for name in left]
@@ -177,17 +176,20 @@ Row = tuple[str, Observation]
 
 
 def _complete(rows: Sequence[Row]) -> tuple[list[Row], bool, bool, list[str]]:
-    """Return rows that know each term, whether type and day are terms, and what was left out."""
+    """Return rows that know each term, whether type and day are terms, and what was left out.
+
+    A term that would leave too few of all rows is left out itself.
+    """
     kept, notes, used = list(rows), [], []
     for name, column in (("cycle type", "cycle_type"), ("cycle day", "cycle_day")):
-        known = [row for row in rows if getattr(row[1], column) is not None]
+        known = [row for row in kept if getattr(row[1], column) is not None]
         use = len(known) >= KNOWN * len(rows)
         used.append(use)
         if not use:
-            notes.append(f"{name} is left out: {len(known)} of {len(rows)} cycles know it")
-        elif len(known) < len(rows):
-            kept = [row for row in kept if getattr(row[1], column) is not None]
-            notes.append(f"{len(rows) - len(known)} cycles without {name} are left out")
+            notes.append(f"{name} is left out: {len(known)} of {len(kept)} cycles know it")
+        elif len(known) < len(kept):
+            notes.append(f"{len(kept) - len(known)} cycles without {name} are left out")
+            kept = known
     return kept, used[0], used[1], notes
 
 

@@ -103,9 +103,8 @@ def clustered_rate(events: Array, units: Array) -> ClusteredRate:
     if simple == 0:
         return ClusteredRate(share(rate * m, m), None, float(m))
     spread = events - rate * units
-    effect = m / (m - 1) / n**2 * float((spread**2).sum()) / simple
-    if effect == 0:
-        return ClusteredRate(share(rate * m, m), None, float(m))
+    # Units of a cluster that differ more than strangers are chance; they never tell more than n.
+    effect = max(1.0, m / (m - 1) / n**2 * float((spread**2).sum()) / simple)
     effective = n / effect * (Z / t_quantile(m - 1)) ** 2
     return ClusteredRate(share(rate * effective, effective), effect, effective)
 
@@ -160,8 +159,11 @@ def _pregnancy(arm: str, transfers: Sequence[Transfer], first: bool) -> Pregnanc
 
 
 def outcome(transfers: Sequence[Transfer]) -> bool | None:
-    """Tell whether a woman became pregnant after any of her transfers; None if not known."""
-    states = [each.clinical_pregnancy for each in transfers]
+    """Tell whether a woman became pregnant after any of her transfers; None if not known.
+
+    A sac with a heartbeat is a clinical pregnancy, whether the table says so or not.
+    """
+    states = [True if each.sacs else each.clinical_pregnancy for each in transfers]
     if any(states):
         return True
     return None if None in states or not states else False

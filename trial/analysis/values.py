@@ -1,15 +1,19 @@
 """One thickness for a woman and a cycle, her baseline and her arm: what every analysis starts from.
 
 The value of a cycle is its last measured visit in the phase of the endpoint, otherwise its last
-measured visit. It is chosen by time alone: the largest of several would be biased upwards.
+measured visit of an unknown phase (`in_phase` leaves out those of others). It is chosen by time
+alone: the largest of several would be biased upwards.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 
 from trial.observations import Observation, Transfer
+from trial.protocol import plain
 
 LATE_PROLIFERATIVE = "late_proliferative"
+OTHER_PHASE = "measured in another phase"
 
 Cycles = Mapping[int, Observation]
 """The visit that counts of every measured cycle of a woman."""
@@ -17,11 +21,22 @@ Cycles = Mapping[int, Observation]
 
 def is_phase(observation: Observation, phase: str) -> bool:
     """Tell whether a visit lies in a phase; hyphens, spaces and capitals do not matter."""
-    return observation.phase is not None and _plain(observation.phase) == _plain(phase)
+    return observation.phase is not None and plain(observation.phase) == plain(phase)
 
 
-def _plain(text: str) -> str:
-    return text.strip().casefold().replace("-", "_").replace(" ", "_")
+def in_phase(observations: Sequence[Observation], phase: str) -> tuple[list[Observation], int]:
+    """Return observations without the thickness of another phase, and how many those were.
+
+    An endometrium of day 5 is no baseline for one of day 13. Where nobody knows the phase, the
+    visit counts.
+    """
+    kept = [
+        replace(each, thickness_mm=None, lower_mm=None, upper_mm=None, missing=OTHER_PHASE)
+        if each.thickness_mm is not None and each.phase is not None and not is_phase(each, phase)
+        else each
+        for each in observations
+    ]
+    return kept, sum(each.missing == OTHER_PHASE for each in kept)
 
 
 def in_order(visits: Iterable[Observation]) -> list[Observation]:

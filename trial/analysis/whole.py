@@ -12,7 +12,14 @@ from trial.analysis.mixed import Mixed, mixed
 from trial.analysis.numbers import NoResult
 from trial.analysis.pregnancy import Outcomes, outcomes
 from trial.analysis.repeat import Repeats, repeats
-from trial.analysis.values import LATE_PROLIFERATIVE, arms_of, baseline_of, by_cycle, thickness
+from trial.analysis.values import (
+    LATE_PROLIFERATIVE,
+    arms_of,
+    baseline_of,
+    by_cycle,
+    in_phase,
+    thickness,
+)
 from trial.observations import Observation, Transfer
 
 POOL = "all women"
@@ -25,13 +32,15 @@ class Endpoints:
     """What a trial looks at.
 
     `arms`: the reference and the other; every difference is the other minus the reference.
-    `phase`: of the visits that count first in a cycle. Lengths in mm.
+    `phase`: of the visits that count in a cycle. `scheduled`: cycles that every woman should have a
+    visit in. Lengths in mm.
     """
 
     arms: tuple[str, str]
     levels_mm: tuple[float, ...] = (6.0, 7.0, 8.0)
     threshold_mm: float = 6.0
     phase: str = LATE_PROLIFERATIVE
+    scheduled: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,6 +64,10 @@ class Analysis:
     error: MeasurementError
     repeats: Repeats
     flow: Flow
+    earlier_transfers: int
+    """Transfers before treatment: a woman's history, and no outcome."""
+    other_phase: int
+    """Visits measured in another phase than that of the endpoint, which do not count."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the analysis as what JSON can hold: no woman's name, no number that is not one."""
@@ -85,11 +98,12 @@ def analyse(
         transfers = [replace(each, arm=POOL) for each in transfers]
     arms: tuple[str, ...] = (POOL,) if blinded else endpoints.arms
     arm_of = arms_of(observations, transfers)
+    found = repeats([each for each in observations if arm_of[each.patient] in arms])
+    observations, other_phase = in_phase(observations, endpoints.phase)
+    treated = [each for each in transfers if each.cycle >= 1]
     members = {arm: [each for each in arm_of if arm_of[each] == arm] for arm in arms}
     cycles = by_cycle(observations, endpoints.phase)
     women = {arm: {p: cycles[p] for p in members[arm] if p in cycles} for arm in arms}
-    compared = [each for each in observations if arm_of[each.patient] in arms]
-    found = repeats(compared)
     return Analysis(
         arms=arms,
         blinded=blinded,
@@ -100,12 +114,14 @@ def analyse(
         thickness=thickness_by_arm(women, endpoints.levels_mm, endpoints.threshold_mm),
         mixed=mixed(women),
         outcomes=outcomes(
-            {arm: [each for each in transfers if arm_of[each.patient] == arm] for arm in arms}
+            {arm: [each for each in treated if arm_of[each.patient] == arm] for arm in arms}
         ),
         balance=() if blinded else _balance(members, cycles, baselines or {}),
         error=measurement_error(women, found),
         repeats=found,
-        flow=flow(observations, transfers, arm_of, arms),
+        flow=flow(observations, treated, arm_of, arms, endpoints.scheduled),
+        earlier_transfers=len(transfers) - len(treated),
+        other_phase=other_phase,
     )
 
 

@@ -19,8 +19,15 @@ RANDOMISED = (
     "analysis is that of the trial's statistical plan."
 )
 BLINDED = (
-    "Blinded to arms: all women are pooled, and nothing on this page or in its tables is by arm."
+    "Blinded to arms: all women are pooled, nothing on this page or in its tables is by arm, and "
+    "no table has a line for a woman."
 )
+MANY = (
+    "Many differences are compared, and no correction is made for their number: one in twenty "
+    "leaves out zero by chance."
+)
+# Below it a p value is called small.
+SURE = 0.05
 
 
 def percent(estimate: Estimate | None) -> str:
@@ -66,6 +73,7 @@ def main_points(found: Analysis) -> list[str]:
         *_thickness(found.thickness, found),
         *_outcomes(found.outcomes, found),
         *_error(found),
+        *([] if found.blinded else [MANY]),
     ]
 
 
@@ -104,7 +112,8 @@ def _outcomes(outcomes: Outcomes, found: Analysis) -> Iterator[str]:
     if (gap := outcomes.any_transfer.difference) is not None:
         yield (
             f"Clinical pregnancy, {_other(found)}: {points(gap)} percentage points, "
-            f"Fisher's p {p_value(outcomes.any_transfer.p)}; {_told(gap)}"
+            f"Fisher's p {p_value(outcomes.any_transfer.p)}; "
+            f"{_told(gap, outcomes.any_transfer.p)}"
         )
 
 
@@ -123,13 +132,15 @@ def _other(found: Analysis) -> str:
     return f"{other} minus {reference}"
 
 
-def _told(gap: Estimate) -> str:
-    """Say what an interval of a difference tells, and no more."""
+def _told(gap: Estimate, p: float | None = None) -> str:
+    """Say what the interval of a difference, and a p value if there is one, tells, and no more."""
     if gap.low is None or gap.high is None:
-        return "too few to tell."
+        return "no interval can be given."
     if gap.low <= 0 <= gap.high:
         return "a difference is not shown."
-    return "the arms differ."
+    if p is not None and p >= SURE:
+        return "the interval leaves out zero, the exact test does not: a difference is not shown."
+    return "the interval leaves out zero."
 
 
 def reason(found: object) -> str | None:

@@ -13,7 +13,7 @@ from trial.agreement import words as numbers_in_words
 from trial.agreement.estimate import Estimate
 from trial.agreement.words import with_ends
 from trial.analysis.mixed import Mixed
-from trial.analysis.values import baseline_of, by_cycle, thickness
+from trial.analysis.values import arms_of, baseline_of, by_cycle, in_phase, thickness
 from trial.analysis.whole import Analysis
 from trial.flat import write_flat
 from trial.joining import Joined
@@ -33,6 +33,7 @@ THICKNESS = (
     "cycle",
     "cycle_type",
     "cycle_day",
+    "phase",
     "thickness_mm",
     "lower_mm",
     "upper_mm",
@@ -57,7 +58,8 @@ def write_report(out: Path, report: Report) -> None:
     """Write report.html, analysis.json and a table for every part of it.
 
     The page has no name of a woman: she goes by her number in the tables, which have both. A
-    blinded analysis leaves arms out of the tables, too. Raises OutputError.
+    blinded analysis writes no table by woman at all: her line, her file or what somebody wrote into
+    a cell can tell her arm. Raises OutputError.
     """
     make_folder(out)
     found = report.found
@@ -66,10 +68,10 @@ def write_report(out: Path, report: Report) -> None:
     for name, rows in _parts(found.as_json()):
         with writing(out / f"{name}.csv"):
             write_flat(out / f"{name}.csv", rows)
-    with writing(out / "thickness.csv"):
-        columns = [name for name in THICKNESS if not (found.blinded and name == "arm")]
-        write_csv(out / "thickness.csv", columns, _thickness_rows(report))
-    write_screening(out, report.screened, report.joined, blinded=found.blinded)
+    if not found.blinded:
+        with writing(out / "thickness.csv"):
+            write_csv(out / "thickness.csv", THICKNESS, _thickness_rows(report))
+        write_screening(out, report.screened, report.joined)
     with writing(out / REPORT_HTML), replacing(out / REPORT_HTML) as temporary:
         temporary.write_bytes(page(report).encode("utf-8", "backslashreplace"))
 
@@ -112,10 +114,9 @@ def _arm_index(found: Analysis, arm: str | None) -> int | None:
 def _women(report: Report) -> Iterator[tuple[int, str, int, Mapping[int, Observation]]]:
     """Yield number, patient, arm from 0 and cycles of the women that are compared."""
     called = numbers(report.joined.observations)
-    arms: dict[str, str | None] = {}
-    for each in report.joined.observations:
-        arms[each.patient] = arms.get(each.patient) or each.arm
-    for patient, cycles in by_cycle(report.joined.observations, report.found.phase).items():
+    arms = arms_of(report.joined.observations)
+    kept, _ = in_phase(report.joined.observations, report.found.phase)
+    for patient, cycles in by_cycle(kept, report.found.phase).items():
         arm = _arm_index(report.found, arms[patient])
         if arm is not None:
             yield called[patient], patient, arm, cycles
@@ -126,6 +127,11 @@ def _course(report: Report) -> charts.Course | None:
         (arm, f"woman {number}", {c: thickness(each) for c, each in cycles.items()})
         for number, _, arm, cycles in _women(report)
     ]
+    if report.found.blinded:
+        # A table is often sorted by arm: neither her number nor her place may tell it.
+        women = sorted(
+            ((arm, "", each) for arm, _, each in women), key=lambda w: sorted(w[2].items())
+        )
     means = [
         (
             report.found.arms.index(each.arm),
@@ -210,6 +216,7 @@ def _thickness_rows(report: Report) -> Iterator[dict[str, Value]]:
                 "cycle": cycle,
                 "cycle_type": each.cycle_type,
                 "cycle_day": each.cycle_day,
+                "phase": each.phase,
                 "thickness_mm": each.thickness_mm,
                 "lower_mm": each.lower_mm,
                 "upper_mm": each.upper_mm,
@@ -221,7 +228,9 @@ def _thickness_rows(report: Report) -> Iterator[dict[str, Value]]:
 
 def _parts(content: Mapping[str, Any]) -> Iterator[tuple[str, list[Mapping[str, Any]]]]:
     """Yield the name and rows of the table of every part of the analysis."""
-    thick, outcomes = content["thickness"], content["outcomes"]
+    thick, outcomes, error = content["thickness"], content["outcomes"], content["error"]
+    yield "baseline", [{"arm": arm, **each} for arm, each in thick["baseline"].items()]
+    yield "thin", list(thick["thin"])
     yield "means", list(thick["means"])
     yield "reached", [*thick["reached"]]
     yield "differences", [*thick["differences"], *thick["reached_differences"]]
@@ -232,14 +241,41 @@ def _parts(content: Mapping[str, Any]) -> Iterator[tuple[str, list[Mapping[str, 
         for what in ("any_transfer", "first_transfer")
     )
     yield "pregnancy", list(chain.from_iterable(pregnancies))
-    yield "balance", list(content["balance"])
-    yield "repeats", list(content["repeats"]["bins"])
+    yield (
+        "outcome-differences",
+        [
+            {"of": "implantation", "difference": outcomes["implantation_difference"], "p": None},
+            *(
+                {"of": what, "difference": outcomes[what]["difference"], "p": outcomes[what]["p"]}
+                for what in ("any_transfer", "first_transfer")
+            ),
+        ],
+    )
+    yield (
+        "balance",
+        [
+            {
+                "name": each["name"],
+                **{side["arm"]: _without(side, "arm") for side in each["sides"]},
+                "difference": each["difference"],
+            }
+            for each in content["balance"]
+        ],
+    )
+    yield "error", [{"from": what, **(error[what] or {})} for what in ("intervals", "repeats")]
+    yield "beyond", list(error["beyond"])
+    overall = {"low_mm": None, "high_mm": None, "repeatability": content["repeats"]["overall"]}
+    yield "repeats", [overall, *content["repeats"]["bins"]]
     yield "missing", [_in_words(row, "reasons") for row in content["flow"]["missing"]]
     flow = (
         [{"of": what, **_in_words(step, "lost")} for step in content["flow"][what]]
         for what in FLOWS
     )
     yield "flow", list(chain.from_iterable(flow))
+
+
+def _without(row: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if key != name}
 
 
 def _in_words(row: Mapping[str, Any], counted: str) -> dict[str, Any]:
