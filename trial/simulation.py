@@ -11,6 +11,7 @@ from datetime import date, timedelta
 
 import numpy as np
 
+from trial.analysis.error import Z_90
 from trial.observations import Cancellation, CycleType, Observation, Origin, Transfer
 from trial.simulation_truth import CYCLES, TRUTH, Truth
 
@@ -36,7 +37,7 @@ COLUMNS = (
 )
 SCREENING = (-1, 0)
 # Half width of a 90 % interval, in standard deviations of a measurement's error.
-HALF_WIDTH = 1.6448536269514722
+HALF_WIDTH = Z_90
 # Chances: a natural cycle, a visit more in the middle of the phase, a second scan of a visit, a
 # refused scan, an identifier that is wrong, an outcome that nobody knows.
 NATURAL, MIDDLE, REPEATED, REFUSED, WRONG, UNKNOWN = 0.3, 0.2, 0.25, 0.04, 0.03, 0.04
