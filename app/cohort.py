@@ -122,8 +122,10 @@ def _review(
         ],
         float,
     )
+    # The machine's calipers span fluid, its number does not: their own length counts.
+    length_mm = float(np.hypot(*((ends[1] - ends[0]) * [best.row_mm, best.column_mm])))
     middle = ends.mean(0)
-    drawn = middle + (ends - middle) * read / machine_mm
+    drawn = middle + (ends - middle) * read / length_mm
     line = drawn.tolist()
     save(desk, me, item, ReviewIn(version=0, action="correct", frame=best.frame, calipers=line))
     return "correct"
