@@ -17,8 +17,8 @@ from benchmarks.fuzzing.mutations import mutated
 
 MAX_SECONDS = 10.0
 MAX_BYTES = 2**30
-# Above MAX_BYTES, which is measured: what is only reserved costs nothing, and to read an element that
-# says it has 4 GB reserves as much. The limit keeps one input from the machine's memory.
+# Above MAX_BYTES, which is measured: what is only reserved costs nothing, and to read an element
+# that says it has 4 GB reserves as much. The limit keeps one input from the machine's memory.
 _ADDRESSES = 6 * 2**30
 
 
