@@ -112,7 +112,10 @@ class DicomPixels:
                     decoding_plugin=plugin,
                     **self._options(frames=1),
                 )
-            except Exception as error:  # noqa: BLE001 - as above; the others are still to be tried
+            except (KeyboardInterrupt, SystemExit, GeneratorExit):
+                raise
+            except BaseException as error:  # noqa: BLE001 - a panic of the RLE decoder, in Rust, is
+                # no Exception; the other decoders are still to be tried
                 causes.append(f"{plugin}: {_cause(error)}")
                 continue
             # With Adobe's marker Pillow gives RGB whatever the tag says

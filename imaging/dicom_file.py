@@ -115,9 +115,10 @@ def parsing() -> Iterator[None]:
     """
     try:
         yield
-    except ClipError:
+    except (ClipError, KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
-    except Exception as error:  # noqa: BLE001 - a hostile header can raise anything
+    except BaseException as error:  # noqa: BLE001 - a hostile header can raise anything, and a
+        # decoder written in Rust a panic, which is no Exception
         raise ClipError(
             f"The DICOM header cannot be parsed ({type(error).__name__}). "
             "The file is damaged or no DICOM; export the clip again."
