@@ -4,7 +4,7 @@ import resource
 import signal
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -20,6 +20,7 @@ MAX_BYTES = 2**30
 # Above MAX_BYTES, which is measured: what is only reserved costs nothing, and to read an element
 # that says it has 4 GB reserves as much. The limit keeps one input from the machine's memory.
 _ADDRESSES = 6 * 2**30
+SECOND = " (second try)"
 
 
 @dataclass(frozen=True)
@@ -106,25 +107,29 @@ class Watched:
         self._pipe.recv()
 
     def run(self, numbers: Iterator[int]) -> Iterator[Done]:
-        """Yield what comes of inputs."""
+        """Yield what comes of inputs; one that hung is tried again, as the machine may have."""
         for number in numbers:
-            self._pipe.send(number)
-            done = None
-            try:
-                if self._pipe.poll(MAX_SECONDS):
-                    done = self._pipe.recv()
-            except EOFError:
-                self._process.join()
-                done = self._lost(number, 0.0, f"crash: exit {self._process.exitcode}")
-                self._start()
-            if done is None:
-                self._end()
-                done = self._lost(number, MAX_SECONDS, f"hang: more than {MAX_SECONDS:g} s")
-                self._start()
+            done = self._one(number)
+            if done.outcome.startswith("hang"):
+                done = self._one(number)
+                done = replace(done, outcome=done.outcome + SECOND)
             yield done
-            if done.outcome.startswith("memory"):  # the peak never sinks again
-                self._end()
-                self._start()
+
+    def _one(self, number: int) -> Done:
+        self._pipe.send(number)
+        try:
+            done = self._pipe.recv() if self._pipe.poll(MAX_SECONDS) else None
+        except EOFError:
+            self._process.join()
+            done = self._lost(number, 0.0, f"crash: exit {self._process.exitcode}")
+            self._start()
+            return done
+        if done is None:
+            done = self._lost(number, MAX_SECONDS, f"hang: more than {MAX_SECONDS:g} s")
+        if done.outcome.startswith(("memory", "hang")):  # a peak never sinks again
+            self._end()
+            self._start()
+        return done
 
     def _lost(self, number: int, seconds: float, outcome: str) -> Done:
         kind, _ = made(*self._arguments[:2], number)
