@@ -222,9 +222,11 @@ def tree(data: bytes, rng: Rng) -> bytes:
     """Change a value of a JSON document, whatever it was."""
     try:
         document = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return flip(data, rng)
-    places = list(_places(document))
+    places = list(_places(document)) if isinstance(document, dict | list) else []
+    if not places:
+        return flip(data, rng)
     for _ in range(int(rng.integers(1, 4))):
         holder, key = places[int(rng.integers(len(places)))]
         others: list[Any] = [

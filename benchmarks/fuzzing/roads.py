@@ -201,7 +201,7 @@ _PICTURE: list[bytes] = []
 _TREE = (mutations.tree, mutations.tree, mutations.tree, *mutations.BYTES)
 KINDS = {
     "dicom": Kind(clip, mutations.DICOM, 0.50),
-    "phantom": Kind(clip, mutations.DICOM, 0.04),
+    "phantom": Kind(clip, mutations.DICOM, 0.01),
     "still": Kind(clip, mutations.BYTES, 0.12),
     "zip": Kind(container("a.zip"), mutations.BYTES, 0.08),
     "dicomdir": Kind(container("DICOMDIR"), mutations.DICOM, 0.05),

@@ -1,5 +1,6 @@
 """A worker process that takes inputs one by one, and its watcher, who ends it when it must."""
 
+import os
 import resource
 import signal
 import time
@@ -16,6 +17,9 @@ import numpy as np
 from benchmarks.fuzzing.mutations import mutated
 
 MAX_SECONDS = 10.0
+"""Of computing: on a busy machine the clock on the wall says little."""
+STALLED = 60.0
+"""On the wall: a worker that waits for ever computes nothing."""
 MAX_BYTES = 2**30
 # Above MAX_BYTES, which is measured: what is only reserved costs nothing, and to read an element
 # that says it has 4 GB reserves as much. The limit keeps one input from the machine's memory.
@@ -71,13 +75,13 @@ def _work(pipe: Connection, seeds: Path, seed: int, folder: Path) -> None:
     while (number := pipe.recv()) is not None:
         kind, data = made(seeds, seed, number)
         place = cleared(folder / "in")
-        started = time.monotonic()
+        started = time.process_time()
         finding = False
         try:
             outcome = KINDS[kind].road(data, place)
         except Exception as error:  # noqa: BLE001 - what passes through is what is sought
             outcome, finding = f"{type(error).__name__}: {error}"[:300] + _where(error), True
-        seconds = time.monotonic() - started
+        seconds = time.process_time() - started
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         if peak > MAX_BYTES:
             outcome, finding = f"memory: {peak:,} bytes ({outcome})", True
@@ -118,7 +122,7 @@ class Watched:
     def _one(self, number: int) -> Done:
         self._pipe.send(number)
         try:
-            done = self._pipe.recv() if self._pipe.poll(MAX_SECONDS) else None
+            done = self._pipe.recv() if self._answered() else None
         except EOFError:
             self._process.join()
             done = self._lost(number, 0.0, f"crash: exit {self._process.exitcode}")
@@ -130,6 +134,19 @@ class Watched:
             self._end()
             self._start()
         return done
+
+    def _answered(self) -> bool:
+        """Wait for an answer as long as the worker computes less than MAX_SECONDS."""
+        before, started = self._cpu(), time.monotonic()
+        while not self._pipe.poll(1.0):
+            if self._cpu() - before > MAX_SECONDS or time.monotonic() - started > STALLED:
+                return False
+        return True
+
+    def _cpu(self) -> float:
+        """Return the seconds that the worker has computed (proc(5))."""
+        said = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(said[11]) + int(said[12])) / os.sysconf("SC_CLK_TCK")
 
     def _lost(self, number: int, seconds: float, outcome: str) -> Done:
         kind, _ = made(*self._arguments[:2], number)
