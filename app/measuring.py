@@ -2,6 +2,7 @@
 
 import re
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -159,7 +160,7 @@ def measure(  # noqa: PLR0913, PLR0917 - a command line's options are its interf
 
     A researcher's archive:  [bold]endometer measure archive/ --out results/[/bold]
 
-    A server:  [bold]endometer measure dicomweb://pacs/dicom-web --since 2026-01-31 --out out/[/bold]
+    A server:  [bold]endometer measure dicomweb://HOST/PATH --since 2026-01-31 --out results/[/bold]
     with its token in ENDOMETER_DICOMWEB_TOKEN, or a login in ENDOMETER_DICOMWEB_USER and _PASSWORD.
 
     Exit status: 0 every file was measured or refused with a reason, 1 a file could not be read
@@ -181,10 +182,8 @@ def measure(  # noqa: PLR0913, PLR0917 - a command line's options are its interf
     server = remote.remote_of(
         sources, study=study, since=since, modality=modality, plain_http=plain_http, stow=stow
     )
-    if stow and not dicom:
-        raise usage("--stow sends what --dicom writes: add --dicom sr, for instance.")
-    if server and engine == "dask":
-        raise usage("--engine dask cannot reach what is fetched here from a DICOMweb server.")
+    if server is not None:
+        server.check(dicom=dicom, engine=engine)
     if server is None and all(map(_is_nowhere, sources)):  # one of many is a row, not an end
         raise usage(f"there is no {', no '.join(map(str, sources))}.")
     user = None if spacing is None else user_calibration(spacing)
@@ -222,10 +221,8 @@ def measure(  # noqa: PLR0913, PLR0917 - a command line's options are its interf
         "shard": part,
         "fresh": fresh,
     }
-    if server is not None:
-        run = _measure_remote(server, options, as_json=as_json, json_logs=json_logs)
-    else:
-        run = _measure(options, as_json=as_json, json_logs=json_logs)
+    how = _measure if server is None else partial(_measure_remote, server)
+    run = how(options, as_json=as_json, json_logs=json_logs)
     if not run.files and not shard:
         raise usage(
             f"no DICOM, PNG, JPEG or TIFF files in {', '.join(map(str, sources))} "

@@ -60,6 +60,13 @@ class Remote:
     query: "Query"
     stow: bool
 
+    def check(self, *, dicom: str | None, engine: str) -> None:
+        """Raise what ends a call whose other options do not fit."""
+        if self.stow and not dicom:
+            raise usage("--stow sends what --dicom writes: add --dicom sr, for instance.")
+        if engine == "dask":
+            raise usage("--engine dask cannot reach what is fetched here from a DICOMweb server.")
+
     @contextmanager
     def connected(self) -> Iterator["Server"]:
         """Talk to the server. Raises DicomwebError, or what ends a call with half a login."""

@@ -6,9 +6,7 @@ has not changed since it was measured is not fetched again.
 """
 
 import hashlib
-import ipaddress
 import json
-import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -18,8 +16,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from data.dicomweb_address import Address, address_of, is_here
+from data.dicomweb_answers import (
+    BrokenOffError,
+    DicomwebError,
+    asking,
+    instance_in,
+    uid_of,
+    value_of,
+)
 from data.found import Found, Searched, Skipped
-from imaging.errors import ClipError, cause
+from imaging.errors import ClipError
 from imaging.source import Source, Stamp
 
 if TYPE_CHECKING:
@@ -27,7 +34,8 @@ if TYPE_CHECKING:
 
     from data.web import Credentials, Limits, Session
 
-SCHEME, PLAIN_SCHEME = "dicomweb", "dicomweb+http"
+__all__ = ["Address", "DicomwebError", "Query", "Server", "address_of", "connected"]
+
 NEEDS = (
     "DICOMweb needs a package that is not installed; get it with: pip install 'endometer[dicomweb]'"
 )
@@ -39,24 +47,7 @@ ATTEMPTS = 3
 ROOM = 2**28
 """Bytes of the disk that are left to others."""
 _STUDY, _SERIES, _INSTANCE, _MODALITY = "0020000D", "0020000E", "00080018", "00080060"
-_UID = re.compile(r"[0-9][0-9.]{0,63}")  # PS3.5 9.1
 _ACCEPT = 'multipart/related; type="application/dicom"; transfer-syntax=*'
-
-
-class DicomwebError(Exception):
-    """A server cannot be asked; the message says what was tried and what to do."""
-
-
-class BrokenOffError(DicomwebError):
-    """A transfer ended early, so that it is worth another attempt."""
-
-
-@dataclass(frozen=True)
-class Address:
-    """Where a server is: the URL that is asked, and what it is called in the tables."""
-
-    url: str
-    name: str
 
 
 @dataclass(frozen=True)
@@ -92,43 +83,6 @@ class Fetched(Source):
         self.path.unlink(missing_ok=True)
 
 
-def address_of(text: str, *, plain_http: bool = False) -> Address:
-    """Return where `dicomweb://HOST/PATH` is: by https, or by http as `dicomweb+http://`.
-
-    Plain http leaves this machine only with `plain_http`. Raises DicomwebError, which never quotes
-    the text: it may hold a password.
-    """
-    said = re.fullmatch(rf"({re.escape(PLAIN_SCHEME)}|{SCHEME}):/+(.+)", text)
-    try:
-        parts = urlsplit(f"//{said[2]}" if said else "")
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        said, host, port = None, None, None
-    if not said or not host or parts.query or parts.fragment:
-        raise DicomwebError("a DICOMweb source looks like dicomweb://HOST/PATH, or HOST:PORT/PATH.")
-    if "@" in parts.netloc:
-        raise DicomwebError(
-            "a login does not belong into the address, where others can read it: set "
-            "ENDOMETER_DICOMWEB_USER and ENDOMETER_DICOMWEB_PASSWORD."
-        )
-    scheme = "http" if said[1] == PLAIN_SCHEME else "https"
-    if scheme == "http" and not plain_http and not _is_here(host):
-        raise DicomwebError(
-            f"{PLAIN_SCHEME}:// to another machine shows pictures and passwords to everybody on "
-            f"the way. Use {SCHEME}://, or say --plain-http if that is wanted."
-        )
-    shown = (f"[{host}]" if ":" in host else host) + (f":{port}" if port else "")
-    path = parts.path.rstrip("/")
-    return Address(f"{scheme}://{shown}{path}", f"{said[1]}://{shown}{path}")
-
-
-def _is_here(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 @contextmanager
 def connected(
     address: Address, credentials: "Credentials", limits: "Limits | None" = None
@@ -142,7 +96,7 @@ def connected(
         raise DicomwebError(NEEDS) from None
     limits = limits or Limits()
     session = Session(address.url, credentials, limits)
-    if _is_here(urlsplit(address.url).hostname or ""):
+    if is_here(urlsplit(address.url).hostname or ""):
         session.trust_env = False  # no proxy leads to this machine
     try:
         client = DICOMwebClient(
@@ -198,7 +152,7 @@ class Server:
             for series, entry in self._entries(
                 _SERIES, self.client.search_for_series, "series", study_instance_uid=study
             ):
-                said = _value(entry, _MODALITY)
+                said = value_of(entry, _MODALITY)
                 if said is None or not query.modalities or said in query.modalities:
                     yield from self._of_series(study, series)
         except DicomwebError as error:
@@ -239,9 +193,9 @@ class Server:
         seen: set[str] = set()
         offset = 0
         while True:
-            with _asking(f"the list of {what}"):
+            with asking(f"the list of {what}"):
                 page = ask(limit=PAGE, offset=offset, **options)
-                found = [(_uid(entry, tag), entry) for entry in page]
+                found = [(uid_of(entry, tag), entry) for entry in page]
             new = {uid: entry for uid, entry in found if uid not in seen}
             if not new:
                 return
@@ -260,13 +214,13 @@ class Server:
             return
         for attempt in range(ATTEMPTS):
             try:
-                with _asking("the instance"):
+                with asking("the instance"):
                     self._bring(path, target)
                 break
             except DicomwebError as error:
                 if attempt == ATTEMPTS - 1 or not isinstance(error, BrokenOffError):
                     raise ClipError(f"The instance cannot be fetched: {error}") from None
-        if _uid_in(target) not in (None, uid):
+        if instance_in(target) not in (None, uid):
             target.unlink()
             raise ClipError(
                 "The server sent another instance than the one asked for (its SOP instance UID is "
@@ -315,7 +269,7 @@ class Server:
         """
         from pydicom import dcmread
 
-        with _asking(f"the result {path.name}"):
+        with asking(f"the result {path.name}"):
             made = dcmread(path)
             study, series, uid = (
                 str(made[name].value)
@@ -326,7 +280,7 @@ class Server:
                 series_instance_uid=series,
                 search_filters={"SOPInstanceUID": uid},
             )
-            if any(_value(entry, _INSTANCE) == uid for entry in there):
+            if any(value_of(entry, _INSTANCE) == uid for entry in there):
                 return False
             answer = self.client.store_instances([made], study_instance_uid=study)
             refused = answer.get("FailedSOPSequence") or []
@@ -335,79 +289,3 @@ class Server:
                 code = f" (reason {int(why):#06x}, PS3.18 I.2.2)" if why is not None else ""
                 raise DicomwebError(f"the server did not take it{code}. Ask who runs the server.")
         return True
-
-
-@contextmanager
-def _asking(what: str) -> Iterator[None]:
-    """Turn what goes wrong with a request into a DicomwebError, without anything of the answer."""
-    import requests
-
-    from data.multipart import MultipartError
-    from data.web import PASSWORD, TOKEN, USER, AnswerError
-
-    try:
-        yield
-    except DicomwebError:
-        raise
-    except AnswerError as error:
-        raise DicomwebError(f"{what} is not taken: {error}.") from None
-    except requests.HTTPError as error:
-        status = error.response.status_code if error.response is not None else 0
-        todo = {
-            401: f"Set {TOKEN}, or {USER} and {PASSWORD}.",
-            403: f"Ask whether {USER} or the token may read this.",
-            404: "Check address and UID.",
-            429: "The server is busy: run again later, it goes on from here.",
-        }.get(status, "Run again later, or ask who runs the server.")
-        raise DicomwebError(f"{what} was answered with HTTP status {status}. {todo}") from None
-    except requests.exceptions.SSLError:
-        raise DicomwebError(
-            f"{what} was not asked for: the server's certificate is not trusted. Name the "
-            "hospital's authority in REQUESTS_CA_BUNDLE."
-        ) from None
-    except MultipartError as error:
-        raise BrokenOffError(
-            f"{what} came damaged: {error}. Run again, or ask who runs the server."
-        ) from None
-    except requests.exceptions.JSONDecodeError:
-        raise DicomwebError(f"{what} cannot be understood: it is no JSON.") from None
-    except requests.RequestException as error:
-        raise BrokenOffError(
-            f"{what} did not come ({type(error).__name__}). Check the address and the network."
-        ) from None
-    except OSError as error:
-        raise DicomwebError(
-            f"{what} cannot be kept: {cause(error)}. Make room, or point TMPDIR at a folder that "
-            "has it."
-        ) from None
-    except Exception as error:  # noqa: BLE001 - hostile answers raise anything, and are quoted
-        raise DicomwebError(f"{what} cannot be understood ({type(error).__name__}).") from None
-
-
-def _value(entry: Any, tag: str) -> str | None:
-    """Return the first value of a tag in an entry of DICOM JSON (PS3.18 F.2), None without one."""
-    values = entry.get(tag, {}).get("Value") or [None]
-    return None if values[0] is None else str(values[0])
-
-
-def _uid(entry: Any, tag: str) -> str:
-    """Return a UID of an entry. Raises DicomwebError: it becomes a part of an address."""
-    uid = _value(entry, tag)
-    if uid is None or not _UID.fullmatch(uid):
-        raise DicomwebError("the list holds an entry without a valid UID. Ask who runs the server.")
-    return uid
-
-
-def _uid_in(path: Path) -> str | None:
-    """Return the SOP instance UID in a file, None where it says none: the reader will tell why."""
-    from pydicom import dcmread
-
-    from imaging.dicom_file import parsing
-    from imaging.identity import text
-
-    try:
-        with parsing():
-            header = dcmread(path, stop_before_pixels=True, specific_tags=["SOPInstanceUID"])
-            return text(header, "SOPInstanceUID")
-    except ClipError:
-        return None

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -174,7 +174,7 @@ class Session(requests.Session):
         """Return where an answer sends us on to. Raises AnswerError for another server."""
         target = super().get_redirect_target(resp)
         if target is not None:
-            self._check(requests.compat.urljoin(resp.url, target))
+            self._check(urljoin(resp.url, target))
         return target
 
     def rebuild_auth(

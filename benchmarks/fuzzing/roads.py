@@ -70,6 +70,8 @@ def _clip(source: Source, data: bytes | None = None) -> str:
 
 def _looked_at(opened: Clip, data: bytes | None) -> str:
     views, ruler, refusal = look_at(opened, Settings())
+    if refusal:
+        _checked(refusal.message)
     frame = opened.frame(1)
     if frame.luma.shape != (opened.rows, opened.columns):
         raise FindingError(f"the frame has shape {frame.luma.shape}")
@@ -77,6 +79,8 @@ def _looked_at(opened: Clip, data: bytes | None) -> str:
     scales = [] if refusal else [view.spacing_mm for view in views if view.spacing_mm]
     if isinstance(scale, Calibration):
         scales.append(scale.spacing_mm)
+    else:
+        _checked(scale.message)
     for spacing in scales:
         of = str(scale.source) if isinstance(scale, Calibration) else "ultrasound_region"
         why = None
@@ -97,9 +101,9 @@ def _report(source: Source) -> None:
         _checked(error)
 
 
-def _checked(error: Exception) -> None:
-    """Errors hold no names of patients, and no memory ran out behind them."""
-    message = str(error)
+def _checked(said: Exception | str) -> None:
+    """Messages hold no names of patients, and no memory ran out behind them."""
+    message = str(said)
     if "SECRET" in message:
         raise FindingError("a patient's name in a message")
     if "MemoryError" in message:

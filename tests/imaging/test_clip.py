@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from dicom_factory import header, speckle, to_ybr, with_doppler
 from PIL import Image
-from pydicom import Dataset, dcmread
+from pydicom import Dataset, config, dcmread
 from pydicom.uid import (
     JPEG2000,
     DeflatedExplicitVRLittleEndian,
@@ -634,6 +634,26 @@ class TestLies:
         message = error_of(path, 1)
         assert "pylibjpeg: " in message
         assert "pydicom: " in message
+
+    @pytest.mark.parametrize(
+        "keyword", ["SOPClassUID", "PhotometricInterpretation", "TransferSyntaxUID"]
+    )
+    def test_a_value_that_swallows_the_header_is_not_quoted(
+        self, tmp_path: Path, keyword: str
+    ) -> None:
+        """As a damaged length does: the patient is part of the value (found by fuzzing)."""
+        garbage = f"1.2\0{make.SECRET_NAME}"[:16]
+        path = make.write(tmp_path / "a.dcm", header(ROWS, COLUMNS), GREY.tobytes())
+        data = dcmread(path)
+        del data.PixelData
+        if keyword != "SOPClassUID":
+            data.add_new("PixelData", "OB", GREY.tobytes())
+        with config.disable_value_validation():
+            setattr(data.file_meta if keyword in data.file_meta else data, keyword, garbage)
+            data.save_as(path, implicit_vr=False, little_endian=True)
+        with pytest.raises(ClipError) as error, Clip.open(path) as clip:
+            clip.frame(1)
+        assert "SECRET" not in str(error.value)
 
     def test_an_rle_frame_at_which_the_decoder_panics(self, tmp_path: Path) -> None:
         """A panic of Rust is no Exception, and once ended the whole batch (found by fuzzing)."""
