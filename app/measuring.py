@@ -2,11 +2,13 @@
 
 import re
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from app import remote
 from app.base import (
     FAILED,
     INTERRUPTED,
@@ -43,7 +45,8 @@ def measure(  # noqa: PLR0913, PLR0917 - a command line's options are its interf
         list[Path],
         typer.Argument(
             metavar="SOURCE...",
-            help="DICOM, PNG, JPEG or TIFF files, folders of any depth, zips, DICOMDIR.",
+            help="DICOM, PNG, JPEG or TIFF files, folders of any depth, zips, DICOMDIR; or one "
+            "server, as dicomweb://HOST/PATH.",
         ),
     ],
     out: Annotated[
@@ -145,12 +148,20 @@ def measure(  # noqa: PLR0913, PLR0917 - a command line's options are its interf
             rich_help_panel=MANY,
         ),
     ] = None,
+    study: remote.Study = None,
+    since: remote.Since = None,
+    modality: remote.Modality = "US",
+    plain_http: remote.PlainHttp = False,
+    stow: remote.Stow = False,
 ) -> None:
     """Measure clips: one row each, with thickness, interval, call, or the reason for none.
 
     A sonographer's single clip:  [bold]endometer measure scan.dcm[/bold]
 
     A researcher's archive:  [bold]endometer measure archive/ --out results/[/bold]
+
+    A server:  [bold]endometer measure dicomweb://HOST/PATH --since 2026-01-31 --out results/[/bold]
+    with its token in ENDOMETER_DICOMWEB_TOKEN, or a login in ENDOMETER_DICOMWEB_USER and _PASSWORD.
 
     Exit status: 0 every file was measured or refused with a reason, 1 a file could not be read
     or the run ended early (130 if you interrupted it), 2 wrong usage. A run that ends early writes
@@ -168,7 +179,12 @@ def measure(  # noqa: PLR0913, PLR0917 - a command line's options are its interf
     for option, value in (("--shard", shard), ("--dicom", dicom)):
         if value and out is None:
             raise usage(f"{option} needs --out: that is where its results go.")
-    if all(map(_is_nowhere, sources)):  # one of many is a row, not an end
+    server = remote.remote_of(
+        sources, study=study, since=since, modality=modality, plain_http=plain_http, stow=stow
+    )
+    if server is not None:
+        server.check(dicom=dicom, engine=engine)
+    if server is None and all(map(_is_nowhere, sources)):  # one of many is a row, not an end
         raise usage(f"there is no {', no '.join(map(str, sources))}.")
     user = None if spacing is None else user_calibration(spacing)
     key = read_key(pseudonymise)
@@ -205,7 +221,8 @@ def measure(  # noqa: PLR0913, PLR0917 - a command line's options are its interf
         "shard": part,
         "fresh": fresh,
     }
-    run = _measure(options, as_json=as_json, json_logs=json_logs)
+    how = _measure if server is None else partial(_measure_remote, server)
+    run = how(options, as_json=as_json, json_logs=json_logs)
     if not run.files and not shard:
         raise usage(
             f"no DICOM, PNG, JPEG or TIFF files in {', '.join(map(str, sources))} "
@@ -236,6 +253,35 @@ def _measure(options: dict[str, Any], *, as_json: bool, json_logs: bool) -> "Run
                 kept = f" Their rows are in {folder}; the same command goes on from there."
             raise end(f"interrupted after {progress.done} clips.{kept}", INTERRUPTED) from None
         progress.end(complete=True, skipped=run.skipped)
+    return run
+
+
+def _measure_remote(
+    server: remote.Remote, options: dict[str, Any], *, as_json: bool, json_logs: bool
+) -> "Run":
+    """As `_measure`, from a DICOMweb server, to which results go back if that was asked for."""
+    from data.dicomweb import DicomwebError
+    from inference.run import DICOM
+
+    try:
+        with server.connected() as connection:
+            options["search"] = remote.search_of(connection, server.query)
+            run = _measure(options, as_json=as_json, json_logs=json_logs)
+            if server.stow:
+                sent, there, problems = remote.send_back(
+                    connection, options["output"].folder / DICOM
+                )
+                typer.echo(
+                    f"endometer: {sent} DICOM results sent to the server, {there} were there.",
+                    err=True,
+                )
+                if problems:
+                    raise end(
+                        f"{len(problems)} DICOM results were not sent. Run again to send them.\n"
+                        + "\n".join(problems[:10])
+                    )
+    except DicomwebError as error:
+        raise end(f"{server.address.name}: {error}") from None
     return run
 
 

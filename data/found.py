@@ -2,7 +2,8 @@
 
 import errno
 import stat
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
 from imaging.source import ZIP, Source
@@ -24,12 +25,14 @@ _LEADS_NOWHERE = (errno.ENOENT, errno.ELOOP)  # links to what is not there, or t
 class Found:
     """A file to measure; `named` by the user or found in a folder or an archive.
 
-    With `problem`, a file, a folder or an archive that cannot be read, and why.
+    With `problem`, a file, a folder or an archive that cannot be read, and why. `fetch` brings what
+    lies elsewhere to the source's path, if it is not there; it raises ClipError.
     """
 
     source: Source
     named: bool = False
     problem: str | None = None
+    fetch: Callable[[], None] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -43,13 +46,13 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Searched:
-    """A folder, a zip or a DICOMDIR named by the user has been searched to its end.
+    """A folder, a zip, a DICOMDIR or a server named by the user has been searched to its end.
 
     `files` to measure were found in it, also those that another source yields. `elsewhere`: links
     in it lead to folders that are searched by another name.
     """
 
-    path: Path
+    path: Path | str
     files: int
     elsewhere: bool = False
 

@@ -270,9 +270,9 @@ def _plausible(mm: float) -> bool:
 
 def _resized(outside: list[Region], shape: tuple[int, int]) -> Refusal:
     boxes = "; ".join(
-        f"region {region.number}: {region.box.as_text()}"
+        f"region {region.number}: "
+        + (region.box.as_text() if region.box else "a box that is not whole")
         for region in outside
-        if region.box is not None
     )
     return Refusal(
         Reason.IMPLAUSIBLE_CALIBRATION,

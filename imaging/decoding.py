@@ -8,7 +8,7 @@ from pydicom.pixels.decoders.base import Decoder, get_decoder
 from pydicom.uid import JPEGLossless, JPEGLosslessSV1, RLELossless
 
 from imaging.codestream import is_complete, read_codestream
-from imaging.dicom_file import DicomFile, syntax_name
+from imaging.dicom_file import DicomFile, shown_uid, syntax_name
 from imaging.errors import ClipError
 from imaging.fragments import FrameSpans, locate_frames
 from imaging.image_format import PALETTE, ImageFormat, image_format
@@ -112,7 +112,10 @@ class DicomPixels:
                     decoding_plugin=plugin,
                     **self._options(frames=1),
                 )
-            except Exception as error:  # noqa: BLE001 - as above; the others are still to be tried
+            except (KeyboardInterrupt, SystemExit, GeneratorExit):
+                raise
+            except BaseException as error:  # noqa: BLE001 - a panic of the RLE decoder, in Rust, is
+                # no Exception; the other decoders are still to be tried
                 causes.append(f"{plugin}: {_cause(error)}")
                 continue
             # With Adobe's marker Pillow gives RGB whatever the tag says
@@ -127,23 +130,24 @@ class DicomPixels:
 
 
 def _decoder(source: DicomFile, name: str) -> Decoder:
+    uid = shown_uid(source.syntax)
     try:
         decoder = get_decoder(source.syntax)
     except NotImplementedError:
         raise ClipError(
-            f"The pixels are compressed as {name} ({source.syntax}), for which there is no "
+            f"The pixels are compressed as {name} ({uid}), for which there is no "
             "decoder here. Export the clip uncompressed, as JPEG, or as RLE."
         ) from None
     if not decoder.is_available:
         raise ClipError(
-            f"The pixels are compressed as {name} ({source.syntax}), and every decoder for it "
+            f"The pixels are compressed as {name} ({uid}), and every decoder for it "
             f"is missing: {'; '.join(decoder.missing_dependencies)}. Install one of them, or "
             "export the clip uncompressed."
         )
     return decoder
 
 
-def _cause(error: Exception) -> str:
+def _cause(error: BaseException) -> str:
     # pydicom wraps a plugin's error in a sentence of its own, with the cause in the last line
     lines = str(error).splitlines()
     return lines[-1].strip() if lines else type(error).__name__

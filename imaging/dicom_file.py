@@ -1,6 +1,7 @@
 """Opening a DICOM file up to its pixels: header, transfer syntax, and where the pixel data lie."""
 
 import logging
+import re
 import struct
 import warnings
 import zlib
@@ -37,8 +38,9 @@ _NEW_NAMES = {
 }
 UNDEFINED = 0xFFFFFFFF
 # A deflated object has to be inflated whole; a small file can hide a very large one.
-MAX_INFLATED = 2**31
+MAX_INFLATED = 2**29
 
+_UID = re.compile(r"[0-9.]{1,64}")  # PS3.5 9.1
 _PIXEL_DATA = (0x7FE0, 0x0010)
 _LONG_VRS = {b"OB", b"OW", b"UN", b"OD", b"OF", b"OL", b"OV", b"SQ", b"UC", b"UR", b"UT"}
 
@@ -62,7 +64,12 @@ class DicomFile:
 
 def syntax_name(uid: str) -> str:
     """Return the name of a transfer syntax, or the UID itself if nobody has named it."""
-    return _NEW_NAMES.get(uid) or UID(uid).name
+    return _NEW_NAMES.get(uid) or UID(shown_uid(uid)).name
+
+
+def shown_uid(uid: str) -> str:
+    """Return a UID for a message; garbage, which may be the rest of the header, is only told of."""
+    return uid if _UID.fullmatch(uid) else "not a UID"
 
 
 def looks_like_dicom(start: bytes) -> bool:
@@ -115,9 +122,10 @@ def parsing() -> Iterator[None]:
     """
     try:
         yield
-    except ClipError:
+    except (ClipError, KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
-    except Exception as error:  # noqa: BLE001 - a hostile header can raise anything
+    except BaseException as error:  # noqa: BLE001 - a hostile header can raise anything, and a
+        # decoder written in Rust a panic, which is no Exception
         raise ClipError(
             f"The DICOM header cannot be parsed ({type(error).__name__}). "
             "The file is damaged or no DICOM; export the clip again."
@@ -194,9 +202,10 @@ def _no_pixels(header: Dataset, tag: tuple[int, int] | None) -> ClipError:
     if not len(header):
         return ClipError("The file is no DICOM and no PNG, JPEG or TIFF image.")
     uid = text(header, "SOPClassUID") or text(header.file_meta, "MediaStorageSOPClassUID")
-    named = UID(uid).name if uid else "unknown"
+    known = uid is not None and _UID.fullmatch(uid) is not None
+    named = UID(uid).name if uid and known else "unknown"
     # Only a known class that has no pixels by its nature is sound without them.
-    if uid is None or named == uid or "Image" in named or "Volume" in named or "Rows" in header:
+    if not known or named == uid or "Image" in named or "Volume" in named or "Rows" in header:
         return ClipError(
             f"The object should be an image (SOP class {named}), but no pixel data were found: it "
             "is cut off or damaged. Copy or export the clip again."

@@ -63,6 +63,8 @@ class Region:
     row_delta: float | None
     """PhysicalDeltaY as stated: unit per pixel, maybe negative; NaN if it is no number."""
     column_delta: float | None
+    limits: tuple[int | None, int | None, int | None, int | None] = (None, None, None, None)
+    """Of the box, row_0, column_0, row_1, column_1, also where some of them are missing."""
 
     @property
     def is_candidate(self) -> bool:
@@ -103,8 +105,14 @@ class Region:
         return box if box.row_0 <= box.row_1 and box.column_0 <= box.column_1 else None
 
     def leaves(self, shape: tuple[int, int]) -> bool:
-        """Tell whether the box leaves an image of `shape` (rows, columns) by over one pixel."""
-        return self.box is not None and not Box(-1, -1, shape[0], shape[1]).holds(self.box)
+        """Tell whether the box leaves an image of `shape` (rows, columns) by over one pixel.
+
+        So does one of which a single limit lies outside, whatever the others are.
+        """
+        return any(
+            limit is not None and not -1 <= limit <= size
+            for limit, size in zip(self.limits, (*shape, *shape), strict=True)
+        )
 
 
 def regions(header: "Dataset | None") -> tuple[Region, ...]:
@@ -132,6 +140,7 @@ def _region(number: int, item: "Dataset") -> Region:
         column_unit=_whole(item, "PhysicalUnitsXDirection"),
         row_delta=number_of(_value(item, "PhysicalDeltaY")),
         column_delta=number_of(_value(item, "PhysicalDeltaX")),
+        limits=(limits[0], limits[1], limits[2], limits[3]),
     )
 
 

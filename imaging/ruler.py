@@ -161,6 +161,8 @@ def fit_lattice(rows: _Floats, column: int, visible: NDArray[np.bool_]) -> Latti
         return None
     # Frequencies so dense that the phase slips by less than a tenth over the whole length
     frequencies = np.arange((FEWEST_TICKS - 1) / span, 1 / MIN_PERIOD, 0.1 / span)
+    if not len(frequencies):
+        return None  # so low a picture that ticks would lie closer than any do
     strength = np.abs(np.exp(2j * np.pi * np.outer(frequencies, rows - rows[0])).mean(1))
     # Whole multiples of the true frequency are nearly as strong: the lowest strong one is meant.
     strong = np.flatnonzero(strength >= 0.85 * strength.max())

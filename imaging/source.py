@@ -115,6 +115,9 @@ class Source:
         size = found.st_size if self.member is None else member_size(self.path, self.member)
         return Stamp(size, found.st_mtime_ns)
 
+    def discard(self) -> None:
+        """Give back a copy that was made for this source alone: of a file there is none."""
+
 
 def as_source(source: "str | os.PathLike[str] | Source") -> Source:
     """Return a path as a Source, a Source as it is."""

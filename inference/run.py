@@ -21,7 +21,6 @@ from data.discover import OVERLAYS, Found, Searched, Skipped, discover
 from imaging.clip import ClipError
 from imaging.fingerprint import fingerprint
 from imaging.identity import ClipIdentity
-from imaging.source import Source
 from inference.clip import Settings
 from inference.dicom.maker import Kind, Maker
 from inference.jobs import DicomTask, Engine, Job, Task
@@ -50,6 +49,7 @@ __all__ = [
     "write_tables",
 ]
 
+Search = Callable[[Iterable[Path], Path | None], Iterator[Found | Skipped | Searched]]
 VERSIONED = ("endometer", "pydicom", "SimpleITK", "scikit-image", "numpy", "scipy", "openvino")
 # Records that a run gives back; the tables have all.
 SHOWN = 50
@@ -158,16 +158,18 @@ def measure(  # noqa: PLR0913 - what a run is made of
     shard: tuple[int, int] = (1, 1),
     fresh: bool = False,
     watcher: Watcher | None = None,
+    search: Search = discover,
 ) -> Run:
     """Measure files and folders.
 
     With `output`, a ledger, tables, `run.json`, `report.html`, overlays and DICOM results are
     written there. What the ledger holds already, measured from the same content with the same model
     and settings, is not measured again, unless `fresh`. `shard` (i, n) measures the i-th of n parts
-    of the files. When the run ends early, for instance because the user interrupts it, what was
-    measured is written all the same, and `run.json` says that it is not complete. Raises
+    of the files. `search` finds what is to be measured; it is given the sources and the output
+    folder. When the run ends early, for instance because the user interrupts it, what was measured
+    is written all the same, and `run.json` says that it is not complete. Raises
     UnusableOutputError, before anything is measured, or OutputError if the folder cannot be
-    written, EngineError, and whatever `watcher` raises.
+    written, EngineError, and whatever `watcher` and `search` raise.
     """
     settings = settings or Settings()
     kinds = output.dicom if output else frozenset()
@@ -187,7 +189,7 @@ def measure(  # noqa: PLR0913 - what a run is made of
         session = _Session(ledger, bundle, engine, task, shard, watcher, (context, now, fresh))
         run = session.run
         try:
-            session.measure(session.jobs(discover(sources, leave_out=out)))
+            session.measure(session.jobs(search(sources, out)))
             session.settle_copies()
             if ledger.begun:
                 ledger.finish(f"{session.seen:064x}")
@@ -233,20 +235,21 @@ class _Session:
     seen: int = 0
     """A digest of the names of all files, whatever their order."""
     searched: list[Searched] = field(default_factory=list)
-    copies: list[Job] = field(default_factory=list)
+    copies: list[tuple[Found, Job]] = field(default_factory=list)
     """Files whose image is being measured for another file, or could not be read from it."""
 
     def measure(self, jobs: Iterator[Job]) -> None:
         """Measure, and keep what comes of it at once."""
         for outcome in self.engine.run(jobs, self.task):
             self.ledger.store(outcome)
+            outcome.job.source.discard()
             self._tell(outcome.job.file)
 
     def settle_copies(self) -> None:
         """Measure copies of files that could not be read; tell of all others."""
-        for job in self.copies:
+        for found, job in self.copies:
             done = self.ledger.record(job.file)
-            if done is not None and done.best.status is Status.FAILED:
+            if done is not None and done.best.status is Status.FAILED and self._brought(found):
                 self.measure(iter([job]))
             else:
                 self._tell(job.file)
@@ -283,8 +286,14 @@ class _Session:
             if found.problem is not None:
                 raise ClipError(found.problem)
             stamp = str(found.source.stamp())
-            entry = self.ledger.known(file, stamp) or self._entry(found.source)
+            known = self.ledger.known(file, stamp)
+            entry = known or self._entry(found)
+            new = self._add(file, stamp, entry, place, found)
+            if new and known and found.fetch:
+                entry = self._entry(found)  # what comes now may be another than came then
+                new = self._add(file, stamp, entry, place, found)
         except ClipError as error:
+            found.source.discard()
             why, name = printable(str(error)), self.bundle.name
             self.ledger.add_unreadable(
                 ClipRecord.failed(file, why, name, self.engine.device), place
@@ -295,17 +304,33 @@ class _Session:
         job = Job(
             found.source, file, entry.sha256, entry.image, entry.identity, name=name, stamp=stamp
         )
+        if new:
+            yield job
+            return
+        found.source.discard()
+        done = self.ledger.record(file)
+        if done is None or done.best.status is Status.FAILED:
+            self.copies.append((found, job))
+        else:
+            self._tell(file)
+
+    def _add(self, file: str, stamp: str, entry: Entry, place: int, found: Found) -> bool:
+        """List a file; tell whether it has to be measured."""
         new = self.ledger.add(file, stamp, entry, place, named=found.named)
         if not new and not self._are_there(self.ledger.files_of(entry.image)):
             self.ledger.forget(entry.image)
             new = True
-        done = self.ledger.record(file)
-        if new:
-            yield job
-        elif done is None or done.best.status is Status.FAILED:
-            self.copies.append(job)
-        else:
-            self._tell(file)
+        return new
+
+    @staticmethod
+    def _brought(found: Found) -> bool:
+        """Tell whether what was given back is there again."""
+        try:
+            if found.fetch:
+                found.fetch()
+        except ClipError:
+            return False
+        return True
 
     def _are_there(self, names: list[str]) -> bool:
         """Tell whether pictures and DICOM results are where they were written."""
@@ -320,8 +345,10 @@ class _Session:
                 return False
         return True
 
-    def _entry(self, source: Source) -> Entry:
-        found = fingerprint(source)
+    def _entry(self, item: Found) -> Entry:
+        if item.fetch:
+            item.fetch()
+        found = fingerprint(item.source)
         who = {
             name: None if text is None else printable(text)
             for name, text in asdict(found.identity or ClipIdentity()).items()

@@ -173,7 +173,7 @@ def load_bundle(path: Path | None = None) -> Bundle:
         card = json.loads(card_path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise BundleError(f"{folder} is not a bundle: there is no {CARD} in it.") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BundleError(f"{card_path} cannot be read: {error}") from error
 
     labels = _field(card, card_path, "labels")

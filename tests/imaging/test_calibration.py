@@ -144,6 +144,15 @@ class TestResizedExports:
         data = with_regions(region(LEFT), beyond, PixelSpacing=[0.1, 0.1])
         assert reason(calibrate(data, SHAPE)) is Reason.IMPLAUSIBLE_CALIBRATION
 
+    @pytest.mark.parametrize("edge", ["RegionLocationMaxX1", "RegionLocationMaxY1"])
+    def test_a_box_outside_of_which_a_limit_is_missing(self, edge: str) -> None:
+        """PixelSpacing was believed beside it (found by fuzzing)."""
+        data = with_regions(region((0, 0, 95, 127), **{edge: None}), PixelSpacing=[0.1, 0.1])
+        found = calibrate(data, SHAPE)
+        assert isinstance(found, Refusal)
+        assert found.reason is Reason.IMPLAUSIBLE_CALIBRATION
+        assert "a box that is not whole" in found.message
+
     def test_pixel_spacing_does_not_rescue_a_resized_export(self) -> None:
         data = with_regions(region((0, 0, 95, 127)), PixelSpacing=[0.1, 0.1])
         assert reason(calibrate(data, SHAPE)) is Reason.IMPLAUSIBLE_CALIBRATION

@@ -5,6 +5,7 @@ import struct
 import warnings
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 from dicom_factory import header, speckle, to_ybr, with_doppler
 from PIL import Image
-from pydicom import Dataset, dcmread
+from pydicom import Dataset, config, dcmread
 from pydicom.uid import (
     JPEG2000,
     DeflatedExplicitVRLittleEndian,
@@ -633,6 +634,40 @@ class TestLies:
         message = error_of(path, 1)
         assert "pylibjpeg: " in message
         assert "pydicom: " in message
+
+    @pytest.mark.parametrize(
+        "keyword", ["SOPClassUID", "PhotometricInterpretation", "TransferSyntaxUID"]
+    )
+    def test_a_value_that_swallows_the_header_is_not_quoted(
+        self, tmp_path: Path, keyword: str
+    ) -> None:
+        """As a damaged length does: the patient is part of the value (found by fuzzing)."""
+        garbage = f"1.2\0{make.SECRET_NAME}"[:16]
+        path = make.write(tmp_path / "a.dcm", header(ROWS, COLUMNS), GREY.tobytes())
+        data = dcmread(path)
+        del data.PixelData
+        if keyword != "SOPClassUID":
+            data.add_new("PixelData", "OB", GREY.tobytes())
+        with config.disable_value_validation():
+            setattr(data.file_meta if keyword in data.file_meta else data, keyword, garbage)
+            data.save_as(path, implicit_vr=False, little_endian=True)
+        with pytest.raises(ClipError) as error, Clip.open(path) as clip:
+            clip.frame(1)
+        assert "SECRET" not in str(error.value)
+
+    def test_an_rle_frame_at_which_the_decoder_panics(self, tmp_path: Path) -> None:
+        """A panic of Rust is no Exception, and once ended the whole batch (found by fuzzing)."""
+        samples = np.arange(60, dtype=np.uint16).reshape(10, 6)
+        layout = {"BitsAllocated": 16, "BitsStored": 16, "HighBit": 15}
+        path = make.compressed(tmp_path / "a.dcm", header(10, 6, **layout), samples, RLELossless)
+        data = dcmread(path)
+        first, second = b"\xc5\x05\xfb\x07", b"\xc5\x05"  # 60 bytes and six more; 60
+        start = struct.pack("<16L", 2, 64, 64 + len(first), *[0] * 13)
+        data.PixelData = make.encapsulate([[start + first + second]])
+        data["PixelData"].is_undefined_length = True
+        data.save_as(path)
+        with Clip.open(path) as clip, suppress(ClipError):
+            clip.frame(1)  # another decoder may read it
 
     def test_compressed_or_not_must_agree(self, tmp_path: Path) -> None:
         data = header(ROWS, COLUMNS)

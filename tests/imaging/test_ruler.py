@@ -256,3 +256,14 @@ def test_a_picture_that_is_empty_or_tiny():
     for shape in ((600, 800), (20, 30), (1, 1)):
         blank = np.zeros(shape, np.uint8)
         assert isinstance(read(blank), str)
+
+
+@pytest.mark.parametrize("rows", range(8, 72, 4))
+def test_marks_in_a_picture_lower_than_any_ruler(rows):
+    """Ticks of a picture that was shrunk, or noise in one: no ruler, and no fault."""
+    picture = np.zeros((rows, 40), np.uint8)
+    picture[1::3, 35] = 255
+    picture[:, 10:25] = 90
+    sector = np.zeros((rows, 40), bool)
+    sector[:, 10:25] = True
+    assert not isinstance(find_ruler(picture, sector), Ruler)

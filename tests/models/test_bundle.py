@@ -116,9 +116,10 @@ def test_a_wrong_field_is_refused(copy, edit, says):
 def test_what_is_no_bundle_is_refused(tmp_path):
     with pytest.raises(BundleError, match="not a bundle"):
         load_bundle(tmp_path)
-    (tmp_path / CARD).write_text("{")
-    with pytest.raises(BundleError, match="cannot be read"):
-        load_bundle(tmp_path)
+    for damaged in ("{", "[" * 100_000):
+        (tmp_path / CARD).write_text(damaged)
+        with pytest.raises(BundleError, match="cannot be read"):
+            load_bundle(tmp_path)
 
 
 def test_the_export_names_no_path_of_the_machine_it_was_made_on():

@@ -1,0 +1,1 @@
+"""Fuzzing of everything that reads foreign bytes: seeds, mutations, roads, and who watches them."""
