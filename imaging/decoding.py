@@ -37,6 +37,7 @@ class DicomPixels:
         """Check the layout and find the frames; reads eight bytes per compressed fragment."""
         self.layout: ImageFormat = image_format(source.header)
         self.name = syntax_name(source.syntax)
+        self.syntax = source.syntax
         self._source = source
         self._decoder = _decoder(source, self.name)
         self._frames: tuple[FrameSpans, ...] = ()

@@ -67,6 +67,8 @@ _DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")  # PS3.5 table 6
 _DATE = re.compile(r"(\d{4})\.?(\d{2})\.?(\d{2})")
 _DATETIME = re.compile(r"(\d{8})((?:\d{2}){0,3}(?:\.\d{1,6})?(?:[+-]\d{4})?)")
 _TIME = re.compile(r"\d{2}(?:\d{2}(?:\d{2}(?:\.\d{1,6})?)?)?")
+_ULTRASOUND = UID("1.2.840.10008.5.1.4.1.1.3.1")
+"""Ultrasound Multi-frame, of what states no class that is known."""
 _LONGEST_DECIMAL = 16
 _LARGEST_FLOAT = 3e38  # of FL, single precision
 _WHOLE = {
@@ -126,8 +128,8 @@ def clean_header(header: Dataset, subject: Subject) -> Dataset:
     made = Dataset()
     made.SpecificCharacterSet = "ISO_IR 192"
     sop_class = text(header, "SOPClassUID") or text(header.file_meta, "MediaStorageSOPClassUID")
-    if sop_class in UID_dictionary:
-        made.SOPClassUID = UID(sop_class)
+    known = sop_class in UID_dictionary and UID(sop_class).type == "SOP Class"
+    made.SOPClassUID = UID(sop_class) if known and sop_class else _ULTRASOUND
     for keyword in EMPTY:
         setattr(made, keyword, "")
     for keyword, value in _survivors(header, subject.days):
