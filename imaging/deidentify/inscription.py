@@ -31,6 +31,8 @@ EVEN = 24
 """A character's level varies by so much, apart from its edge."""
 PLATEAU = 0.38
 """Share of a character's pixels that have its level; soft edges take the rest."""
+GAP = 1.3
+"""Largest distance of two characters in a row, as a share of the height: a colon between them."""
 WIDEST = 1.6
 """Largest width of a character, as a share of its height: a W, or two that touch."""
 STROKE = 0.22
@@ -116,7 +118,7 @@ def rows_of(found: list[Glyph]) -> list[list[Glyph]]:
             continue
         row, members = [found[start]], [start]
         for index in range(start + 1, len(found)):
-            if found[index].box.column_0 - row[-1].box.column_1 > 1.5 * row[-1].height:
+            if found[index].box.column_0 - row[-1].box.column_1 > 2 * GAP * row[-1].height:
                 break
             if index not in used and _follows(row[-1], found[index]):
                 row.append(found[index])
@@ -131,7 +133,7 @@ def _follows(one: Glyph, other: Glyph) -> bool:
     height = max(one.height, other.height)
     gap = other.box.column_0 - one.box.column_1
     return (
-        -1 <= gap <= 0.9 * height
+        -1 <= gap <= GAP * height
         and min(one.height, other.height) >= 0.6 * height
         and abs(one.box.row_1 - other.box.row_1) <= max(1, 0.12 * height)
     )

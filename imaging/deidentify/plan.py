@@ -92,7 +92,7 @@ class Deidentifier:
         if before := self._digests.get(name):
             if before == digest:
                 return Done(Action.SAME, "The same file was there before.", name)
-            return Done(Action.FAILED, "Another file has the same SOP instance UID.")
+            return Done(Action.HELD, "Another file with the same SOP instance UID is different.")
         window = find_window(clip)
         if isinstance(window, NoWindow):
             return Done(Action.HELD, window.why)

@@ -62,7 +62,9 @@ def write_clip(
     syntax = target_syntax(source, layout)
     photometric = None
     written = 0
-    for samples, this in frames:
+    for samples, stated in frames:
+        # decoded pixels have chroma of their own, each of them
+        this = "YBR_FULL" if stated == "YBR_FULL_422" else stated
         if photometric is None:
             photometric = this
             _describe(header, layout, this, source, palette)
