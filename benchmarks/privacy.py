@@ -222,8 +222,9 @@ def _line(kind: str, some: list[Checked]) -> None:
         for one in written
         if one.before_mm is not None and one.after_mm is not None
     ]
+    words = sum(one.words for one in written)
     print(
-        f"{kind:<14} {len(some):5} {len(written):7} {_held(some):4} {sum(one.words for one in written):6} "
+        f"{kind:<14} {len(some):5} {len(written):7} {_held(some):4} {words:6} "
         f"{min(one.read_before for one in some):8.2f} / "
         f"{max((one.read_after for one in written), default=0):.2f} "
         f"{sum(one.constant for one in written):7} of {len(written)}  {max(off, default=0):8.4f}"

@@ -13,7 +13,7 @@ from datetime import date, timedelta
 from pydicom import Dataset
 from pydicom.datadict import dictionary_VR
 from pydicom.sequence import Sequence
-from pydicom.uid import UID, UID_dictionary
+from pydicom.uid import UID
 
 from imaging.deidentify.pseudonyms import Pseudonyms
 from imaging.deidentify.surviving import (
@@ -128,7 +128,7 @@ def clean_header(header: Dataset, subject: Subject) -> Dataset:
     made = Dataset()
     made.SpecificCharacterSet = "ISO_IR 192"
     sop_class = text(header, "SOPClassUID") or text(header.file_meta, "MediaStorageSOPClassUID")
-    known = sop_class in UID_dictionary and UID(sop_class).type == "SOP Class"
+    known = UID(sop_class or "").type == "SOP Class"  # as PS3.6 table A-1 has it
     made.SOPClassUID = UID(sop_class) if known and sop_class else _ULTRASOUND
     for keyword in EMPTY:
         setattr(made, keyword, "")

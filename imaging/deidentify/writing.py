@@ -140,7 +140,7 @@ def _fragment(file: BinaryIO, data: bytes) -> int:
 
 
 def _rle(frame: bytes, layout: ImageFormat, photometric: str) -> bytes:
-    from pydicom.pixels.encoders import RLELosslessEncoder  # noqa: PLC0415
+    from pydicom.pixels.encoders.base import RLELosslessEncoder  # noqa: PLC0415
 
     return RLELosslessEncoder.encode(
         frame,

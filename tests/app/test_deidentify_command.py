@@ -16,6 +16,9 @@ from typer.testing import CliRunner
 from app.cli import app
 from benchmarks.planted import draw_texts, encode
 from data.phantom.dicom import make_phantom, write_dicom
+from inference.clip import measure_clip
+from models.bundle import load_bundle
+from models.runtime import OpenVinoRuntime
 
 NAME = "MUSTERMANN"
 
@@ -37,7 +40,8 @@ def archive(picture, tmp_path):
     for n in (1, 2):
         write_dicom(picture, folder / NAME / f"{n}.dcm",
                     {"PatientID": "4711", "PatientName": f"{NAME}^Erika",
-                     "StudyDate": f"2024050{n}", "SOPInstanceUID": f"1.2.3.{n}", "StudyInstanceUID": f"1.2.4.{n}"})  # fmt: skip
+                     "StudyDate": f"2024050{n}", "SOPInstanceUID": f"1.2.3.{n}",
+                     "StudyInstanceUID": f"1.2.4.{n}"})  # fmt: skip
     data = Dataset()
     data.file_meta = FileMetaDataset()
     data.SOPClassUID, data.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.6.1", "1.2.3.9"
@@ -179,3 +183,17 @@ def test_an_output_that_cannot_be_written_is_told_and_nothing_half_is_left(archi
     assert done.exit_code == 1
     assert "cannot be written" in done.stderr
     assert [path.name for path in files(out)] == [patient]
+
+
+def test_the_thickness_is_the_same_afterwards(archive, key, tmp_path):
+    """With the shipped model; what is kept of the picture keeps its grey levels."""
+    call(archive / NAME / "1.dcm", tmp_path / "out", "--key", key)
+    bundle = load_bundle()
+    runtime = OpenVinoRuntime(bundle)
+    before, after = (
+        measure_clip(path, bundle, runtime).record.best
+        for path in (archive / NAME / "1.dcm", *files(tmp_path / "out"))
+    )
+    assert before.thickness_mm is not None
+    assert abs(before.thickness_mm - after.thickness_mm) <= 0.02
+    assert (before.row_mm, before.calibration) == (after.row_mm, after.calibration)

@@ -1,6 +1,8 @@
 """Pixels of de-identified clips: black outside the ultrasound image on every frame, the same in it,
 whatever the photometric interpretation and the transfer syntax."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from deidentified import BOX, fan, header, scan
@@ -12,6 +14,7 @@ from imaging.clip import Clip
 from imaging.deidentify.inscription import find_inscriptions
 from imaging.deidentify.plan import Action, Deidentifier
 from imaging.deidentify.pseudonyms import Pseudonyms
+from imaging.deidentify.window import find_window
 from imaging.source import Source
 
 KEY = Pseudonyms(b"a key for tests!")
@@ -139,3 +142,25 @@ def test_bits_above_bits_stored_are_cleared(tmp_path):
     done = deidentified(tmp_path / "in.dcm", tmp_path / "out")
     words = np.frombuffer(dcmread(tmp_path / "out" / done.name).PixelData, "<u2")
     assert words.max() < 4096
+
+
+def test_the_image_is_found_again_where_it_was(tmp_path):
+    encode(header(), scan(3), *KINDS[1], tmp_path / "in.dcm")
+    done = deidentified(tmp_path / "in.dcm", tmp_path / "out")
+    with Clip.open(tmp_path / "in.dcm") as before, Clip.open(tmp_path / "out" / done.name) as after:
+        window = find_window(before)
+        assert (window == find_window(after)).all()
+        assert done.kept == window.mean()
+
+
+def test_memory_does_not_grow_with_the_clip(tmp_path):
+    peaks = []
+    for frames in (2, 10):
+        path = tmp_path / f"{frames}.dcm"
+        uid = f"1.2.3.{frames}"
+        encode(header(SOPInstanceUID=uid), scan(frames, texts=False), *KINDS[1], path)
+        tracemalloc.start()
+        assert deidentified(path, tmp_path / "out").frames == frames
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] - peaks[0] < 2 * fan().size  # of eight frames more
