@@ -11,6 +11,7 @@ from pathlib import Path
 from pydicom import Dataset
 
 from imaging.clip import Clip, ClipError
+from imaging.decoding import DicomPixels
 from imaging.deidentify.blanking import Black, blanked
 from imaging.deidentify.headers import Subject, clean_header, subject_of
 from imaging.deidentify.pseudonyms import Pseudonyms
@@ -104,7 +105,7 @@ class Deidentifier:
             )
         kept = window & ~writing
         if self._out is not None:
-            _write_whole(clip, clean_header(clip.header, subject), kept, self._out / name)
+            _write_whole(clip.dicom, clean_header(clip.header, subject), kept, self._out / name)
         self._digests[name] = digest
         return Done(
             Action.WRITTEN,
@@ -114,44 +115,34 @@ class Deidentifier:
             syntax_name(target_syntax(clip.dicom.syntax, clip.dicom.layout)),
             float(kept.mean()),
             frames,
-            *_replaced(clip, subject),
+            *_replaced(clip.header, subject),
         )
 
 
-def _replaced(clip: Clip, subject: Subject) -> tuple[dict[str, str], dict[str, str], int]:
+def _replaced(header: Dataset, subject: Subject) -> tuple[dict[str, str], dict[str, str], int]:
     new = {"PatientID": subject.patient, **subject.uids}
-    header = clip.header
-    old = {key: text(header, key) or "" for key in new} if header is not None else {}
-    return old, new, subject.days
+    return {key: text(header, key) or "" for key in new}, new, subject.days
 
 
-def _frames(clip: Clip, kept: Mask) -> Iterator[tuple[Samples, str]]:
+def _frames(pixels: DicomPixels, kept: Mask) -> Iterator[tuple[Samples, str]]:
     """Yield every frame with black outside `kept`, and its PhotometricInterpretation."""
-    pixels = clip.dicom
-    if pixels is None:
-        return
     darkest = None
     if pixels.palette is not None:
-        table = pixels.palette.table.astype(int)
-        darkest = pixels.palette.first + int(table.sum(1).argmin())
+        darkest = pixels.palette.first + int(pixels.palette.table.astype(int).sum(1).argmin())
     black = Black(pixels.layout.bits_stored, pixels.layout.signed, darkest)
-    for number in range(1, clip.frames + 1):
+    for number in range(1, pixels.layout.frames + 1):
         samples, photometric = pixels.samples(number)
         yield blanked(samples, photometric, kept, black), photometric
 
 
-def _write_whole(clip: Clip, header: Dataset, kept: Mask, path: Path) -> None:
+def _write_whole(pixels: DicomPixels, header: Dataset, kept: Mask, path: Path) -> None:
     """Write the clip beside its place and move it there when all of it is on the disk."""
-    pixels = clip.dicom
-    if pixels is None:
-        return
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
     try:
         with os.fdopen(handle, "w+b") as file:
-            write_clip(
-                file, header, pixels.layout, pixels.syntax, _frames(clip, kept), pixels.palette
-            )
+            frames = _frames(pixels, kept)
+            write_clip(file, header, pixels.layout, pixels.syntax, frames, pixels.palette)
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).chmod(0o644)
