@@ -49,17 +49,17 @@ def user_calibration(text: str) -> "Calibration":
     raise usage(f"--spacing {text}: {scale.message}")
 
 
-def read_key(path: Path | None) -> bytes | None:
-    """Return the key of `--pseudonymise KEYFILE`; raise what ends a call with one that is none."""
+def read_key(path: Path | None, option: str = "--pseudonymise") -> bytes | None:
+    """Return the key of `option KEYFILE`; raise what ends a call with one that is none."""
     if path is None:
         return None
     try:
         key = path.read_bytes().strip()
     except OSError as error:
-        raise usage(f"--pseudonymise {path} cannot be read: {error.strerror}.") from None
+        raise usage(f"{option} {path} cannot be read: {error.strerror}.") from None
     if len(key) < 16:
         raise usage(
-            f"--pseudonymise {path} has {len(key)} bytes; a key needs 16 or more, for instance "
+            f"{option} {path} has {len(key)} bytes; a key needs 16 or more, for instance "
             "from `openssl rand -hex 32`."
         )
     return key

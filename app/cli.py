@@ -11,6 +11,7 @@ from app import (
     bundles,
     comparing,
     datasets,
+    deidentifying,
     measuring,
     research,
     reviewing,
@@ -222,6 +223,7 @@ app.add_typer(research.commands)
 app.add_typer(datasets.commands, name="dataset")
 app.add_typer(comparing.commands)
 app.add_typer(agree.commands)
+app.add_typer(deidentifying.commands)
 app.add_typer(shipping.commands)
 app.add_typer(bundles.commands, name="bundle")
 app.add_typer(reviewing.commands)

@@ -63,6 +63,7 @@ class Clip:
         header: the DICOM data set without its pixel data; None for PNG, JPEG and TIFF.
         identity: whose clip it is, and when it was taken.
         transfer_syntax: its name; None for PNG, JPEG and TIFF.
+        dicom: the stored pixels, undecided what they show; None for PNG, JPEG and TIFF.
     """
 
     def __init__(self, file: BinaryIO, *, owns_file: bool = False) -> None:
@@ -71,12 +72,13 @@ class Clip:
         self._owns_file = owns_file
         self.header: Dataset | None = None
         self.transfer_syntax: str | None = None
+        self.dicom: DicomPixels | None = None
         self._pixels: DicomPixels | StillPixels
         start = _start_of(file)
         if looks_like_dicom(start):
             source = open_dicom(file)
             pixels = DicomPixels(source)
-            self._pixels = pixels
+            self._pixels = self.dicom = pixels
             self.header = source.header
             self.transfer_syntax = pixels.name
             self.rows, self.columns = pixels.layout.rows, pixels.layout.columns

@@ -37,6 +37,7 @@ class DicomPixels:
         """Check the layout and find the frames; reads eight bytes per compressed fragment."""
         self.layout: ImageFormat = image_format(source.header)
         self.name = syntax_name(source.syntax)
+        self.syntax = source.syntax
         self._source = source
         self._decoder = _decoder(source, self.name)
         self._frames: tuple[FrameSpans, ...] = ()
@@ -44,9 +45,9 @@ class DicomPixels:
             self._frames = _compressed_frames(source, self.layout, self.name)
         else:
             _check_native(source, self.layout, self.name)
-        self._palette: Palette | None = None
+        self.palette: Palette | None = None
         if self.layout.photometric == PALETTE:
-            self._palette = read_palette(source.header, source.little_endian)
+            self.palette = read_palette(source.header, source.little_endian)
 
     def frame(self, number: int) -> Planes:
         """Decode frame `number` (from 1, within the clip).
@@ -55,20 +56,39 @@ class DicomPixels:
             ClipError: the frame is damaged, or its code stream has another size than the header.
         """
         try:
-            if self._decoder.is_encapsulated:
-                samples, photometric = self._compressed(number)
-            else:
-                samples, photometric = self._native(number)
+            samples, photometric = self._samples(number)
             return planes(
-                samples, photometric, self.layout.bits_stored, self.layout.signed, self._palette
+                samples, photometric, self.layout.bits_stored, self.layout.signed, self.palette
             )
         except ClipError:
             raise
         except Exception as error:
-            raise ClipError(
-                f"Frame {number} of {self.layout.frames} cannot be decoded ({self.name}): "
-                f"{type(error).__name__}: {error}"
-            ) from error
+            raise self._damaged(number, error) from error
+
+    def samples(self, number: int) -> tuple[Samples, str]:
+        """Decode frame `number` as it is stored: integers (rows, columns) or (rows, columns, 3),
+        unused bits cleared, and their true PhotometricInterpretation; YBR stays YBR.
+
+        Raises:
+            ClipError: as `frame`.
+        """
+        try:
+            return self._samples(number)
+        except ClipError:
+            raise
+        except Exception as error:
+            raise self._damaged(number, error) from error
+
+    def _damaged(self, number: int, error: Exception) -> ClipError:
+        return ClipError(
+            f"Frame {number} of {self.layout.frames} cannot be decoded ({self.name}): "
+            f"{type(error).__name__}: {error}"
+        )
+
+    def _samples(self, number: int) -> tuple[Samples, str]:
+        if self._decoder.is_encapsulated:
+            return self._compressed(number)
+        return self._native(number)
 
     def _options(self, frames: int) -> dict[str, Any]:
         layout = self.layout

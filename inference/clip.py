@@ -12,9 +12,10 @@ from imaging.calipers import Mark, find_marks, marks_mask, pair_mm
 from imaging.clip import Clip, ClipError, Frame, sha256
 from imaging.errors import NotAnImageError
 from imaging.modality import bmode_refusal
+from imaging.probing import brightest
 from imaging.reasons import Reason, Refusal
 from imaging.ruler import Ruler, find_ruler
-from imaging.sector import LIT, find_sector
+from imaging.sector import find_sector
 from imaging.source import Source, as_source
 from inference.cine import measure_all, measure_best, summarise
 from inference.decision import decide
@@ -26,9 +27,6 @@ from inference.records import ClipRecord, Measurement, Status
 from inference.screening import screened
 from models.bundle import Bundle
 from models.runtime import Runtime
-
-# Frames on which the sector is sought; more only while those were damaged or black.
-PROBES = 3
 
 
 @dataclass(frozen=True)
@@ -179,33 +177,17 @@ def views_and_ruler(clip: Clip, settings: Settings) -> tuple[list[View], Ruler |
     move within a clip, and a shadow rarely stays. Raises ClipError if no frame is readable.
     """
     shape = (clip.rows, clip.columns)
-    brightest, shown = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
-    failure: ClipError | None = None
-    readable = 0
-    for number in _probes(clip.frames):
-        if readable >= PROBES and brightest.max() > LIT:
-            break
-        try:
-            frame = clip.frame(number)
-        except ClipError as error:
-            failure = failure or error
-            continue
-        readable += 1
-        np.maximum(brightest, np.where(frame.graphics, 0, frame.luma), out=brightest)
-        np.maximum(shown, frame.luma, out=shown)
-    if not readable and failure:
-        raise failure
-
+    seen = brightest(clip.frame, clip.frames, shape)
     found = []
     for box in tissue_boxes(clip.header, shape) or (Box(0, 0, shape[0] - 1, shape[1] - 1),):
         window = np.s_[box.row_0 : box.row_1 + 1, box.column_0 : box.column_1 + 1]
         sector = np.zeros(shape, bool)
-        sector[window] = find_sector(brightest[window])
+        sector[window] = find_sector(seen.drawn[window])
         if not sector.any():
             continue
         found.append((box, sector))
     # Beside two pictures nobody knows whose depth a ruler counts.
-    ruler = find_ruler(shown, found[0][1]) if len(found) == 1 else None
+    ruler = find_ruler(seen.shown, found[0][1]) if len(found) == 1 else None
     ruler = ruler if isinstance(ruler, Ruler) else None
     views = []
     for box, sector in found:
@@ -231,12 +213,6 @@ def scale_of(
         allow_ruler=settings.allow_ruler,
         user=settings.user,
     )
-
-
-def _probes(frames: int) -> list[int]:
-    """Return frame numbers to look for the sector in: first, middle, last, then those between."""
-    spread = np.linspace(1, frames, min(frames, 8 * PROBES)).round().astype(int).tolist()
-    return list(dict.fromkeys([1, (frames + 1) // 2, frames, *spread]))
 
 
 def measure_frame(
