@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -163,11 +164,12 @@ def review(  # noqa: PLR0913, PLR0917 - a command line's options are its interfa
             _open(address)
 
     try:
-        serve(settings, ready)
+        # Where signals are ignored, as in the background of a shell, it ends without an exception.
+        with suppress(KeyboardInterrupt):
+            serve(settings, ready)
     except ReviewError as error:
         raise usage(str(error)) from None
-    except KeyboardInterrupt:
-        typer.echo("The page is closed. What was shown as saved is saved.")
+    typer.echo("The page is closed. What was shown as saved is saved.")
 
 
 def _offer_addresses(running: "Running") -> None:

@@ -47,7 +47,7 @@ def serving():
     """Start the page: `serving(...)` returns the process and the address that it printed."""
     started = []
 
-    def start(*arguments):
+    def start(*arguments, **options):
         process = subprocess.Popen(
             [*ENDOMETER, "review", *map(str, arguments), "--no-browser"],
             stdout=subprocess.PIPE,
@@ -55,6 +55,7 @@ def serving():
             stdin=subprocess.DEVNULL,
             text=True,
             env=ENVIRONMENT | {"PYTHONUNBUFFERED": "1"},
+            **options,
         )
         started.append(process)
         assert process.stdout.readline() == "The review page is at\n"
@@ -99,8 +100,10 @@ def test_a_review_from_the_printed_address_to_the_exported_table(serving, result
     assert json.loads((tmp_path / "out/corrections.json").read_text()) == {"items": []}
 
 
-def test_interrupted_it_ends_in_peace_and_its_output_names_nobody(serving, results):
-    process, address = serving(results)
+@pytest.mark.parametrize("handler", [signal.SIG_DFL, signal.SIG_IGN], ids=["front", "background"])
+def test_interrupted_it_ends_in_peace_and_its_output_names_nobody(serving, results, handler):
+    # A shell's background commands ignore the signal until somebody listens to it.
+    process, address = serving(results, preexec_fn=lambda: signal.signal(signal.SIGINT, handler))
     wait_for(address)
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=60)
