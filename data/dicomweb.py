@@ -250,7 +250,7 @@ class Server:
             free = shutil.disk_usage(self.folder).free - ROOM
             if size > free:
                 raise AnswerError(f"it has {size:,} bytes, but the disk has room for {free:,}")
-            pieces: Iterable[bytes] = answer.iter_content(2**18)
+            pieces: Iterable[bytes] = answer.iter_content()
             if boundary is not None:
                 pieces = first_part(iter(pieces), boundary)
             part = target.with_suffix(".part")

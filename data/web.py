@@ -15,9 +15,11 @@ import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase, HTTPBasicAuth
 from urllib3 import HTTPResponse
+from urllib3.exceptions import DecodeError, HTTPError, ProtocolError
 from urllib3.util.retry import Retry
 
 TOKEN, USER, PASSWORD = (f"ENDOMETER_DICOMWEB_{name}" for name in ("TOKEN", "USER", "PASSWORD"))
+PIECE = 2**18
 RETRIED = (429, 500, 502, 503, 504)
 
 
@@ -110,9 +112,28 @@ class _Bounded(requests.Response):
     limits = Limits()
     most = Limits.most_json
 
-    def iter_content(self, *args: Any, **options: Any) -> Iterator[bytes]:
-        """As `requests.Response.iter_content`, counting what was unpacked. Raises AnswerError."""
-        return self._counted(super().iter_content(*args, **options))
+    def iter_content(self, *_: Any, **__: Any) -> Iterator[bytes]:
+        """Yield the content as it comes, in pieces of any size up to PIECE before unpacking.
+
+        `requests` waits until a piece is full, for which a server that drips can take for ever.
+        Raises AnswerError, and RequestException where the connection breaks off.
+        """
+        if self._content_consumed:
+            yield self.content
+            return
+        yield from self._counted(self._as_it_comes())
+        self._content_consumed = True
+
+    def _as_it_comes(self) -> Iterator[bytes]:
+        try:
+            while piece := self.raw.read1(PIECE, decode_content=True):
+                yield piece
+        except ProtocolError as error:
+            raise requests.exceptions.ChunkedEncodingError(error) from None
+        except DecodeError as error:
+            raise requests.exceptions.ContentDecodingError(error) from None
+        except HTTPError as error:  # above all silence for too long
+            raise requests.exceptions.ConnectionError(error) from None
 
     def _counted(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         there, started = 0, time.monotonic()
