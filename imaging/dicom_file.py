@@ -12,6 +12,7 @@ from io import SEEK_END, BytesIO
 from typing import BinaryIO
 
 from pydicom import Dataset, dcmread
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileMetaDataset
 from pydicom.filereader import read_dataset
 from pydicom.uid import (
@@ -39,6 +40,10 @@ _NEW_NAMES = {
 UNDEFINED = 0xFFFFFFFF
 # A deflated object has to be inflated whole; a small file can hide a very large one.
 MAX_INFLATED = 2**29
+
+MAX_REGIONS = 2**20
+"""Bytes of SequenceOfUltrasoundRegions; a region has about 200, and a screen few of them."""
+_REGIONS = 0x00186011
 
 _UID = re.compile(r"[0-9.]{1,64}")  # PS3.5 9.1
 _PIXEL_DATA = (0x7FE0, 0x0010)
@@ -98,6 +103,7 @@ def open_dicom(file: BinaryIO) -> DicomFile:
         implicit, little = header.original_encoding
         if implicit is None or little is None:
             raise ClipError("The header is empty. Export the clip again.")
+        _check_regions(header)
         tag, vr, start, length = _element(file, implicit, little)
         syntax = _syntax(header, implicit, little)
     if tag != _PIXEL_DATA:
@@ -112,6 +118,17 @@ def open_dicom(file: BinaryIO) -> DicomFile:
         start=start,
         length=None if length == UNDEFINED else length,
     )
+
+
+def _check_regions(header: Dataset) -> None:
+    """Raise ClipError for a list of regions that would take minutes to parse (found by fuzzing)."""
+    listed = header.get_item(_REGIONS)
+    size = len(listed.value or b"") if isinstance(listed, RawDataElement) else 0
+    if size > MAX_REGIONS:
+        raise ClipError(
+            f"The list of ultrasound regions has {size:,} bytes; more than {MAX_REGIONS:,} are not "
+            "believed. Export the clip again."
+        )
 
 
 @contextmanager

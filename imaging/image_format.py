@@ -15,9 +15,9 @@ GREY = ("MONOCHROME1", "MONOCHROME2")
 PALETTE = "PALETTE COLOR"
 COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 
-# 8K television is 33 million pixels; no ultrasound frame comes near. What says more is a lie, and
-# believing it would ask for gigabytes.
-MAX_FRAME_PIXELS = 2**25
+# 4K television is 8.3 million pixels; no ultrasound frame comes near. What says more is a lie, and
+# believing it would ask for gigabytes: a file of 3 MB can hold 33 million pixels of 16-bit colour.
+MAX_FRAME_PIXELS = 2**23
 
 
 @dataclass(frozen=True)

@@ -635,6 +635,19 @@ class TestLies:
         assert "pylibjpeg: " in message
         assert "pydicom: " in message
 
+    def test_a_small_file_of_a_very_large_frame_is_not_decoded(self, tmp_path: Path) -> None:
+        """3 MB of RLE took 2 GB of memory: 33 million pixels of 16-bit colour."""
+        layout = {"BitsAllocated": 16, "BitsStored": 16, "HighBit": 15}
+        data = make.colour_header(5760, 5760, "RGB", **layout)
+        path = make.write(tmp_path / "a.dcm", data, make.encapsulate([[b"12"]]), RLELossless)
+        assert "not believed of an ultrasound frame" in error_of(path)
+
+    def test_a_list_of_very_many_regions_is_not_parsed(self, tmp_path: Path) -> None:
+        """It took minutes (found by fuzzing)."""
+        data = header(ROWS, COLUMNS, SequenceOfUltrasoundRegions=[make.region()] * 8_000)
+        path = make.write(tmp_path / "a.dcm", data, GREY.tobytes())
+        assert "The list of ultrasound regions has" in error_of(path)
+
     @pytest.mark.parametrize(
         "keyword", ["SOPClassUID", "PhotometricInterpretation", "TransferSyntaxUID"]
     )
