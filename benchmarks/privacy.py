@@ -139,7 +139,7 @@ def best_match(frames: np.ndarray, drawn: list[tuple[str, int]]) -> float:
     best = 0.0
     for frame in frames:
         for text, size in drawn:
-            found = np.abs(match_template(frame.astype(np.float32), template(text, size)))
+            found = np.abs(match_template(frame.astype(np.float64), template(text, size)))
             best = max(best, float(np.nan_to_num(found).max()))
     return best
 
