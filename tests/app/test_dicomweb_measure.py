@@ -114,7 +114,7 @@ def test_wrong_calls_are_told(arguments, word):
 
 
 def test_from_orthanc_and_back(tmp_path):
-    """Scanner -> Orthanc -> endometer -> report in Orthanc; a second run sends and measures none."""
+    """Scanner, Orthanc, endometer, report in Orthanc; a second run sends and measures none."""
     login = ("ward", TOKEN)
     environment = {"ENDOMETER_DICOMWEB_USER": "ward", "ENDOMETER_DICOMWEB_PASSWORD": TOKEN}
     out = tmp_path / "out"
