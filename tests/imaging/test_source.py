@@ -19,6 +19,7 @@ from imaging import source as module
 from imaging import zip_archive
 from imaging.clip import Clip, ClipError, sha256
 from imaging.source import Source, Stamp, as_source
+from imaging.zip_archive import members
 
 
 def packed(path: Path, **members: bytes) -> Path:
@@ -200,3 +201,19 @@ class TestHarm:
         monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: FileIO("/dev/full", "w"))
         with pytest.raises(ClipError, match=r"No space left.*TMPDIR"):
             Source(archive, "a").open()
+
+
+def test_a_member_without_a_name_is_none(tmp_path):
+    """zipfile itself raises for it (found by fuzzing)."""
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("b.dcm", b"x")
+    content = bytearray(path.read_bytes())
+    at = content.rindex(b"b.dcm")  # in the directory, after a header of 46 bytes
+    content[at - 18 : at - 16] = b"\0\0"  # length of the name
+    content[at - 16 : at - 14] = b"\5\0"  # of the extra field
+    path.write_bytes(content)
+    try:
+        assert members(path) == []
+    except ClipError:
+        return  # a zipfile that checks the extra field calls it damaged
