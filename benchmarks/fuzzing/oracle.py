@@ -49,7 +49,7 @@ def why_nonsense(
 def _header(data: bytes) -> Dataset | None:
     try:
         header = dcmread(BytesIO(data), stop_before_pixels=True, force=True)
-        # Where PixelRepresentation, which no millimetre depends on, is garbage, pydicom reads nothing
+        # No millimetre depends on PixelRepresentation, but garbage in it keeps pydicom from reading
         header.pop(0x00280103, None)
         return header
     except Exception:  # noqa: BLE001 - hostile bytes raise anything
