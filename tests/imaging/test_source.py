@@ -208,12 +208,6 @@ def test_a_member_without_a_name_is_none(tmp_path):
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("b.dcm", b"x")
-    content = bytearray(path.read_bytes())
-    at = content.rindex(b"b.dcm")  # in the directory, after a header of 46 bytes
-    content[at - 18 : at - 16] = b"\0\0"  # length of the name
-    content[at - 16 : at - 14] = b"\5\0"  # of the extra field
-    path.write_bytes(content)
-    try:
-        assert members(path) == []
-    except ClipError:
-        return  # a zipfile that checks the extra field calls it damaged
+    # zipfile ends a name at its first zero
+    path.write_bytes(path.read_bytes().replace(b"b.dcm", b"\0.dcm"))
+    assert members(path) == []
