@@ -81,7 +81,7 @@ def members(path: Path) -> list[Member]:
     return [
         Member(name, info.file_size, bool(info.flag_bits & _ENCRYPTED), _is_link(info))
         for name, info in sorted(archive.NameToInfo.items())
-        if not info.is_dir()
+        if name and not info.is_dir()  # zipfile looks at the last letter of the name
     ]
 
 

@@ -48,7 +48,10 @@ def why_nonsense(
 
 def _header(data: bytes) -> Dataset | None:
     try:
-        return dcmread(BytesIO(data), stop_before_pixels=True, force=True)
+        header = dcmread(BytesIO(data), stop_before_pixels=True, force=True)
+        # No millimetre depends on PixelRepresentation, but garbage in it keeps pydicom from reading
+        header.pop(0x00280103, None)
+        return header
     except Exception:  # noqa: BLE001 - hostile bytes raise anything
         return None
 

@@ -18,6 +18,7 @@ from orthanc_server import orthanc
 from data.phantom.dicom import make_phantom, write_dicom
 
 ENDOMETER = Path(sys.executable).with_name("endometer")
+NAMES = ("ENDOMETER_DICOMWEB_USER", "ENDOMETER_DICOMWEB_PASSWORD")
 TOKEN = "s3cret-token-of-the-ward"
 
 
@@ -116,7 +117,7 @@ def test_wrong_calls_are_told(arguments, word):
 def test_from_orthanc_and_back(tmp_path):
     """Scanner, Orthanc, endometer, report in Orthanc; a second run sends and measures none."""
     login = ("ward", TOKEN)
-    environment = {"ENDOMETER_DICOMWEB_USER": "ward", "ENDOMETER_DICOMWEB_PASSWORD": TOKEN}
+    environment = dict(zip(NAMES, login, strict=True))
     out = tmp_path / "out"
     with orthanc(tmp_path / "server", user=login) as pacs:
         for number in range(2):
@@ -139,7 +140,6 @@ def test_from_orthanc_and_back(tmp_path):
         assert second.returncode == 0, second.stderr
         assert f"0 DICOM results sent to the server, {len(results)} were there." in second.stderr
         assert pacs.ask("/statistics")["CountInstances"] == stored
-        print(modalities, [row["file"] for row in rows(out)])
         assert len(rows(out)) == 2
         assert run(*arguments).returncode == 1  # without the login
     assert TOKEN.encode() not in everything(out)

@@ -19,6 +19,7 @@ from imaging import source as module
 from imaging import zip_archive
 from imaging.clip import Clip, ClipError, sha256
 from imaging.source import Source, Stamp, as_source
+from imaging.zip_archive import members
 
 
 def packed(path: Path, **members: bytes) -> Path:
@@ -200,3 +201,13 @@ class TestHarm:
         monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: FileIO("/dev/full", "w"))
         with pytest.raises(ClipError, match=r"No space left.*TMPDIR"):
             Source(archive, "a").open()
+
+
+def test_a_member_without_a_name_is_none(tmp_path):
+    """zipfile itself raises for it (found by fuzzing)."""
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("b.dcm", b"x")
+    # zipfile ends a name at its first zero
+    path.write_bytes(path.read_bytes().replace(b"b.dcm", b"\0.dcm"))
+    assert members(path) == []
