@@ -1,6 +1,7 @@
 """A worker process that takes inputs one by one, and its watcher, who ends it when it must."""
 
 import os
+import re
 import resource
 import signal
 import time
@@ -82,10 +83,19 @@ def _work(pipe: Connection, seeds: Path, seed: int, folder: Path) -> None:
         except Exception as error:  # noqa: BLE001 - what passes through is what is sought
             outcome, finding = f"{type(error).__name__}: {error}"[:300] + _where(error), True
         seconds = time.process_time() - started
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        peak = _peak_bytes()
         if peak > MAX_BYTES:
             outcome, finding = f"memory: {peak:,} bytes ({outcome})", True
         pipe.send(Done(number, kind, seconds, outcome, finding))
+
+
+def _peak_bytes() -> int:
+    """Return the most memory that this process has used; what getrusage says begins with what the
+    process that started it had used."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return 1024 * int(re.search(r"VmHWM:\s*(\d+)", status.read_text("ascii"))[1])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _where(error: BaseException) -> str:
