@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 # Jobs with a worker thread or waiting for it: enough that none is idle while an answer travels.
 IN_FLIGHT = 3
-# How long a run waits for a worker when the last one has left, and how often it looks, in seconds.
-PATIENCE, LOOK = 300.0, 0.02
+# How long a run waits for a worker when the last one has left, in seconds, and how often it looks
+# meanwhile who is there; how long it sleeps between two looks for a result.
+PATIENCE, LOOKS, LOOK = 300.0, 10, 0.02
 # A worker's resource that says it has a GPU, as in `dask worker --resources GPU=1`.
 GPU = "GPU"
 
@@ -94,12 +95,11 @@ class Dask:
 
         fill()
         while waiting:
-            self._await(client, results)
-            future = next(results)
+            future = self._next(client, results)
             job = waiting.pop(future)
             outcome: Outcome | None = None
             try:
-                outcome = future.result()
+                outcome = self._result(client, future)
             except KilledWorker:
                 # Workers died three times with this clip, or beside it.
                 if job in suspects:
@@ -118,21 +118,50 @@ class Dask:
                 record = replace(outcome.record, identity=job.identity)
                 yield replace(outcome, job=job, record=record)
 
-    def _await(self, client: "Client", results: "as_completed") -> None:
-        """Wait until a result is there. Raises EngineError where no worker is left to make one."""
-        asked = alone = monotonic()
+    def _next(self, client: "Client", results: "as_completed") -> "Future":
+        """Wait until a job is done. Raises EngineError where no worker is left to do it."""
+        patience = _Patience(client, self)
         while not results.has_ready():
             sleep(LOOK)
-            if monotonic() - asked < self.patience / 10:
-                continue
-            asked = monotonic()
-            if _usable(client, self.device):
-                alone = asked
-            elif asked - alone >= self.patience:
-                raise EngineError(
-                    f"The cluster at {self.address} has had no worker for {self.patience:g} s that "
-                    "could go on. Start some and run the same command again: it goes on from here."
-                )
+            patience.check()
+        return next(results)
+
+    def _result(self, client: "Client", future: "Future") -> Outcome:
+        """Bring the result of a job that was done; one that left with its worker is made again.
+
+        Raises EngineError where no worker is left to make it, and what the job raised.
+        """
+        patience = _Patience(client, self)
+        while True:
+            try:
+                found: Outcome = future.result(timeout=self.patience / LOOKS)
+                return found
+            except TimeoutError:
+                if future.status == "error":
+                    raise  # it is the job's own
+                patience.check()
+
+
+class _Patience:
+    """Waits for workers that left, but not for ever."""
+
+    def __init__(self, client: "Client", engine: Dask) -> None:
+        self._client, self._engine = client, engine
+        self._asked = self._alone = monotonic()
+
+    def check(self) -> None:
+        """Look now and then who is there. Raises EngineError where nobody was for too long."""
+        engine = self._engine
+        if monotonic() - self._asked < engine.patience / LOOKS:
+            return
+        self._asked = monotonic()
+        if _usable(self._client, engine.device):
+            self._alone = self._asked
+        elif self._asked - self._alone >= engine.patience:
+            raise EngineError(
+                f"The cluster at {engine.address} has had no worker for {engine.patience:g} s that "
+                "could go on. Start some and run the same command again: it goes on from here."
+            )
 
 
 DIED = (
@@ -152,7 +181,7 @@ def _check(client: "Client", engine: Dask) -> None:
     for worker, problem in sorted(found.items()):
         if problem:
             raise EngineError(f"The worker {worker} cannot be used: {problem}")
-    if not _usable(client, engine.device):
+    if engine.device == "cuda" and not _usable(client, engine.device):
         raise EngineError(
             f"No worker has the resource {GPU}. Start them with --resources {GPU}=1, or use "
             "--device cpu."

@@ -276,3 +276,29 @@ def test_a_run_whose_workers_have_all_left_ends_and_says_so(bundle, clips):
         lonely.scale(0)
         with pytest.raises(EngineError, match="no worker for 2 s"):
             list(running)
+
+
+class Alone:
+    """A client of a cluster whose workers have left."""
+
+    def scheduler_info(self):
+        return {"workers": {}}
+
+
+class Gone:
+    """A job that was done and whose result left with its worker."""
+
+    def __init__(self, status):
+        self.status = status
+
+    def result(self, timeout):
+        raise TimeoutError("the job's own" if self.status == "error" else "nothing yet")
+
+
+def test_a_result_that_left_with_the_last_worker_is_not_waited_for_for_ever(bundle):
+    pytest.importorskip("distributed")
+    engine = replace(dask_engine(bundle, "tcp://127.0.0.1:9"), patience=0.05)
+    with pytest.raises(EngineError, match=r"no worker for 0\.05 s"):
+        engine._result(Alone(), Gone("pending"))
+    with pytest.raises(TimeoutError, match="the job's own"):
+        engine._result(Alone(), Gone("error"))
