@@ -25,6 +25,13 @@ def usage(message: str) -> typer.Exit:
     return end(message, USAGE)
 
 
+def missing(what: str, error: ImportError) -> typer.Exit:
+    """As `usage`, for a command that needs packages of training which are not installed."""
+    return usage(
+        f"{what} needs packages that are missing ({error}): pip install 'endometer[train]'"
+    )
+
+
 def check_device(device: str) -> None:
     """Raise what ends a call with a device that there is not."""
     if device not in DEVICES:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.base import FAILED, end, usage
+from app.base import FAILED, end, missing, usage
 
 if TYPE_CHECKING:
     from models.bundle import Bundle
@@ -197,9 +197,7 @@ def judge(
         from data.cases import CasesError
         from training.shipping import Evidence, judge_again
     except ImportError as error:
-        raise end(
-            f"judging needs packages that are missing ({error}): pip install 'endometer[train]'"
-        ) from None
+        raise missing("judging", error) from None
     try:
         judge_again(model, Evidence(judge=dataset, n=n, gallery=gallery), typer.echo)
     except CasesError as error:
@@ -235,9 +233,7 @@ def export(
         from training.monai_bundle import write_monai
         from training.onnx_export import write_onnx
     except ImportError as error:
-        raise usage(
-            f"exporting needs packages that are missing ({error}): pip install 'endometer[train]'"
-        ) from None
+        raise missing("exporting", error) from None
     from models.bundle import BundleError
 
     try:

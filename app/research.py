@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from app.base import FAILED, INTERRUPTED, Device, check_device, end, usage
+from app.base import FAILED, INTERRUPTED, Device, check_device, end, missing, usage
 
 commands = typer.Typer()
 
@@ -117,9 +117,7 @@ def calibrate(
     try:
         from training.recalibrate import calibrated, check_free, write_calibrated
     except ImportError as error:
-        raise usage(
-            f"calibrating needs packages that are missing ({error}): pip install 'endometer[train]'"
-        ) from None
+        raise missing("calibrating", error) from None
     from app.evaluation import print_calibration, progress
     from data.cases import CasesError, read_cases
     from models.bundle import BundleError, load_bundle
@@ -184,9 +182,7 @@ def train(
         from training.ensemble import train_all as run
         from training.team import joined
     except ImportError as error:
-        raise usage(
-            f"training needs packages that are missing ({error}): pip install 'endometer[train]'"
-        ) from None
+        raise missing("training", error) from None
     from app.training import watching
     from data.cases import CasesError
 

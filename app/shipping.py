@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from app.base import end, usage
+from app.base import end, missing, usage
 
 commands = typer.Typer()
 
@@ -96,9 +96,7 @@ def ship(  # noqa: PLR0913, PLR0917 - a command line's options are its interface
         from training.ensemble import runs_in
         from training.ship import Chosen, Said, blend_of, config_of, origin_of, weights_of
     except ImportError as error:
-        raise usage(
-            f"shipping needs packages that are missing ({error}): pip install 'endometer[train]'"
-        ) from None
+        raise missing("shipping", error) from None
     from data.cases import CasesError
     from models.bundle import CARD, BundleError
     from training.claim import KNOWN_FAILURES, read_about

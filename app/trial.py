@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from trial.protocol import Protocol
     from trial.screening import Screened
 
-commands = typer.Typer(help="The study: screening of women, by visits joined to measurements.")
+commands = typer.Typer()
 PROTOCOL = "NCT07176143"
 # Rows that are named on the terminal; the tables have all.
 MOST_NAMED = 10
@@ -36,7 +36,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 @commands.callback()
 def trial() -> None:
-    """The study: screening of women, by visits joined to measurements."""
+    """A study: who fits its criterion, how thickness changes over cycles and arms, what follows."""
 
 
 @commands.command()

@@ -9,7 +9,7 @@ from pydicom.uid import JPEGLossless, JPEGLosslessSV1, RLELossless
 
 from imaging.codestream import is_complete, read_codestream
 from imaging.dicom_file import DicomFile, shown_uid, syntax_name
-from imaging.errors import ClipError
+from imaging.errors import INTERRUPTS, ClipError
 from imaging.fragments import FrameSpans, locate_frames
 from imaging.image_format import PALETTE, ImageFormat, image_format
 from imaging.palette import read_palette
@@ -132,10 +132,9 @@ class DicomPixels:
                     decoding_plugin=plugin,
                     **self._options(frames=1),
                 )
-            except (KeyboardInterrupt, SystemExit, GeneratorExit):
+            except INTERRUPTS:
                 raise
-            except BaseException as error:  # noqa: BLE001 - a panic of the RLE decoder, in Rust, is
-                # no Exception; the other decoders are still to be tried
+            except BaseException as error:  # noqa: BLE001 - the other decoders are still to be tried
                 causes.append(f"{plugin}: {_cause(error)}")
                 continue
             # With Adobe's marker Pillow gives RGB whatever the tag says

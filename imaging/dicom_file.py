@@ -23,7 +23,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from imaging.errors import ClipError, NotAnImageError
+from imaging.errors import INTERRUPTS, ClipError, NotAnImageError
 from imaging.identity import text
 
 # pydicom's warnings quote the value they are about, which may be a patient's name, both on
@@ -139,10 +139,9 @@ def parsing() -> Iterator[None]:
     """
     try:
         yield
-    except (ClipError, KeyboardInterrupt, SystemExit, GeneratorExit):
+    except (ClipError, *INTERRUPTS):
         raise
-    except BaseException as error:  # noqa: BLE001 - a hostile header can raise anything, and a
-        # decoder written in Rust a panic, which is no Exception
+    except BaseException as error:  # noqa: BLE001 - a hostile header can raise anything
         raise ClipError(
             f"The DICOM header cannot be parsed ({type(error).__name__}). "
             "The file is damaged or no DICOM; export the clip again."

@@ -1,5 +1,9 @@
 """The errors of reading: a file that could not be turned into frames."""
 
+# What may pass where everything else is caught: BaseException, because a panic of a decoder written
+# in Rust is no Exception.
+INTERRUPTS = (KeyboardInterrupt, SystemExit, GeneratorExit)
+
 
 class ClipError(Exception):
     """A file could not be read.

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 _DATE = re.compile(r"(\d{4})(?:(\d{2})(\d{2})|\.(\d{2})\.(\d{2}))")
 _TIME = re.compile(r"(\d{2}):?(?:(\d{2}):?(?:(\d{2})(?:\.(\d{1,6}))?)?)?")
 _DATETIME = re.compile(r"(\d{8})([\d.]*)([+-]\d{4})?")
+# PS3.5 6.2: what a code string may hold.
+_CODE = re.compile(r"[A-Z0-9_ ]{1,16}")
 
 # From the moment of scanning outwards; the first pair whose date is valid wins.
 _DATE_AND_TIME = (
@@ -48,6 +50,12 @@ def clip_identity(header: "Dataset | None") -> ClipIdentity:
         manufacturer=text(header, "Manufacturer"),
         manufacturer_model=text(header, "ManufacturerModelName"),
     )
+
+
+def shown_code(word: str) -> str:
+    """Return a code string (PS3.5 6.2) for a message; garbage, which may be anybody's name, is only
+    told of."""
+    return (word if _CODE.fullmatch(word) else "no code string") if word else "missing"
 
 
 def text(header: "Dataset", keyword: str) -> str | None:

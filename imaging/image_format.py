@@ -1,16 +1,14 @@
 """How a header says its pixels are laid out: the Image Pixel Module, PS3.3 C.7.6.3, checked."""
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from imaging.errors import ClipError
-from imaging.identity import text
+from imaging.identity import shown_code, text
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-_CODE = re.compile(r"[A-Z0-9_ ]{1,16}")
 GREY = ("MONOCHROME1", "MONOCHROME2")
 PALETTE = "PALETTE COLOR"
 COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
@@ -94,11 +92,6 @@ def _positive(header: "Dataset", keyword: str) -> int:
     return value
 
 
-def _shown(word: str) -> str:
-    """Return a code string (PS3.5 6.2) for a message; garbage is only told of."""
-    return (word if _CODE.fullmatch(word) else "no code string") if word else "missing"
-
-
 def _frames(header: "Dataset") -> int:
     if text(header, "NumberOfFrames") is None:
         return 1  # the element exists only in multi-frame objects
@@ -131,7 +124,7 @@ def _check(layout: ImageFormat, high_bit: int | None) -> None:
     expected = 1 if layout.photometric in (*GREY, PALETTE) else 3
     if layout.photometric not in (*GREY, PALETTE, *COLOUR):
         raise ClipError(
-            f"PhotometricInterpretation is {_shown(layout.photometric)}; "
+            f"PhotometricInterpretation is {shown_code(layout.photometric)}; "
             f"{', '.join((*GREY, PALETTE, *COLOUR))} can be read."
         )
     if layout.samples != expected:

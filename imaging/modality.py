@@ -1,9 +1,8 @@
 """Whether a header describes a two-dimensional B-mode image at all."""
 
-import re
 from typing import TYPE_CHECKING
 
-from imaging.identity import text
+from imaging.identity import shown_code, text
 from imaging.reasons import Reason, Refusal
 from imaging.regions import SPATIAL_FORMATS, regions
 
@@ -19,7 +18,6 @@ ULTRASOUND_SOP_CLASSES = frozenset(
     }
 )
 ENHANCED_US_VOLUME = "1.2.840.10008.5.1.4.1.1.6.2"
-_CODE = re.compile(r"[A-Z0-9_ ]{1,16}")  # a code string, PS3.5 6.2
 
 
 def bmode_refusal(header: "Dataset | None") -> Refusal | None:
@@ -36,8 +34,9 @@ def bmode_refusal(header: "Dataset | None") -> Refusal | None:
     if sop_class == ENHANCED_US_VOLUME:
         return _refusal("The object is a 3D ultrasound volume. Export the sagittal plane from it")
     if modality not in (None, "US") and sop_class not in ULTRASOUND_SOP_CLASSES:
-        shown = modality if _CODE.fullmatch(modality) else "no code string"
-        return _refusal(f"The modality is {shown}, not US. Choose an ultrasound image")
+        return _refusal(
+            f"The modality is {shown_code(modality)}, not US. Choose an ultrasound image"
+        )
     formats = {region.spatial_format for region in regions(header)}
     if formats and formats <= SPATIAL_FORMATS.keys() - {1}:
         named = ", ".join(sorted(SPATIAL_FORMATS[number] for number in formats if number))

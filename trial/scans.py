@@ -33,7 +33,7 @@ REVIEW_COLUMNS = (
     "review_reason",
 )
 # Beyond it a length in a table is no length of an endometrium, nor the end of an interval of one.
-THICKEST_MM = 1000.0
+LONGEST_MM = 1000.0
 # What a review leaves; `open` is a review that was taken back.
 ACCEPTED, CORRECTED, REJECTED = "accepted", "corrected", "rejected"
 MEASUREMENTS = ("measurements.parquet", "measurements.csv")
@@ -139,10 +139,10 @@ def _mm(line: Line, name: str) -> float | None:
         value = float(text) if text else None
     except ValueError:
         value = math.nan
-    if value is None or 0 <= value <= THICKEST_MM:
+    if value is None or 0 <= value <= LONGEST_MM:
         return value
     raise TableError(
-        f"{line.where}: {name} is {text[:40]!r}, which is no number from 0 to {THICKEST_MM:g}. Run "
+        f"{line.where}: {name} is {text[:40]!r}, which is no number from 0 to {LONGEST_MM:g}. Run "
         "the command that wrote the table again."
     )
 

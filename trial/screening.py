@@ -107,12 +107,13 @@ def screen(
     began are left out.
     """
     observations = tuple(observations)
+    first: dict[str, int] = {}
     seen: dict[str, dict[int, int]] = defaultdict(dict)
-    for each in sorted(observations, key=lambda each: each.row):
-        if each.cycle <= 0:
-            seen[each.patient].setdefault(each.cycle, each.row)
     scans: dict[tuple[str, int], list[Observation]] = defaultdict(list)
     for each in sorted(observations, key=lambda each: each.row):
+        first.setdefault(each.patient, each.row)
+        if each.cycle <= 0:
+            seen[each.patient].setdefault(each.cycle, each.row)
         scans[each.patient, each.cycle].append(each)
     cycles: dict[str, list[CycleEvidence]] = defaultdict(list)
     candidates = [(each, True) for each in cancellations] + [(each, False) for each in undecided]
@@ -120,7 +121,6 @@ def screen(
         if cancelled.cycle <= 0:
             own = scans[cancelled.patient, cancelled.cycle]
             cycles[cancelled.patient].append(_cycle(cancelled, own, protocol, known=known))
-    rows = {each.patient: each.row for each in reversed(observations)}
     needed = protocol.persistent.cancelled_cycles
     return tuple(
         _screened(
@@ -128,7 +128,7 @@ def screen(
             patient,
             cycles[patient],
             needed,
-            _earlier(rows[patient], seen[patient], needed),
+            _earlier(first[patient], seen[patient], needed),
         )
         for patient, number in numbers(observations).items()
     )

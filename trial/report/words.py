@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from trial.agreement.estimate import Estimate
 from trial.agreement.words import NOTHING, ends, number, value_of, with_ends
 from trial.analysis.change import Thickness
-from trial.analysis.numbers import Count, NoResult, Sample
+from trial.analysis.numbers import Count, Sample
 from trial.analysis.pregnancy import Outcomes
 from trial.analysis.whole import Analysis
 
@@ -141,8 +141,3 @@ def _told(gap: Estimate, p: float | None = None) -> str:
     if p is not None and p >= SURE:
         return "the interval leaves out zero, the exact test does not: a difference is not shown."
     return "the interval leaves out zero."
-
-
-def reason(found: object) -> str | None:
-    """Return why there is no result, None where there is one."""
-    return found.why if isinstance(found, NoResult) else None

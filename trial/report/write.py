@@ -1,5 +1,6 @@
 """The page and the tables that `trial report` leaves in a folder."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -13,6 +14,7 @@ from trial.agreement import words as numbers_in_words
 from trial.agreement.estimate import Estimate
 from trial.agreement.words import with_ends
 from trial.analysis.mixed import Mixed
+from trial.analysis.numbers import NoResult
 from trial.analysis.values import arms_of, baseline_of, by_cycle, in_phase, thickness
 from trial.analysis.whole import Analysis
 from trial.flat import write_flat
@@ -79,6 +81,7 @@ def write_report(out: Path, report: Report) -> None:
 def page(report: Report) -> str:
     """Return the page."""
     found = report.found
+    fitted = found.mixed if isinstance(found.mixed, Mixed) else None
     return render(
         TEMPLATE,
         found=found,
@@ -89,9 +92,9 @@ def page(report: Report) -> str:
         warning=words.RANDOMISED if report.protocol.randomised else words.NOT_RANDOMISED,
         course=_course(report),
         changes=_changes(found),
-        mixed=found.mixed if isinstance(found.mixed, Mixed) else None,
-        no_mixed=words.reason(found.mixed),
-        terms=_terms(found.mixed) if isinstance(found.mixed, Mixed) else None,
+        mixed=fitted,
+        no_mixed=found.mixed.why if isinstance(found.mixed, NoResult) else None,
+        terms=_terms(fitted) if fitted else None,
         rates=_rates(found),
         verdicts=[(v, sum(each.verdict is v for each in report.screened)) for v in Verdict],
         joined=report.joined,
@@ -194,11 +197,7 @@ def _rates(found: Analysis) -> charts.Forest | None:
 
 def _origins(observations: Sequence[Observation]) -> list[tuple[str, int]]:
     """Return who stands behind the thicknesses, and of how many."""
-    found: dict[str, int] = {}
-    for each in observations:
-        if each.origin is not None:
-            found[str(each.origin)] = found.get(str(each.origin), 0) + 1
-    return sorted(found.items(), key=lambda pair: -pair[1])
+    return Counter(str(e.origin) for e in observations if e.origin is not None).most_common()
 
 
 def _thickness_rows(report: Report) -> Iterator[dict[str, Value]]:
