@@ -67,7 +67,7 @@ def test_another_reason_needs_words(ada):
     key = ada.key
     other = [reason["key"] for reason in ada.here()["reasons"]].index("other") + 1
     ada.press("r", str(other))
-    ada.page.wait_for_function("document.activeElement.id === 'note'")  # the dialog closes first
+    ada.page.wait_for_selector("#note:focus")  # the dialog closes first
     assert "write it in the note" in ada.page.inner_text("#toasts")
     assert state_of(ada, key) == "open"
     ada.page.keyboard.type("IUD")
