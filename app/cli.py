@@ -12,6 +12,7 @@ from app import (
     comparing,
     datasets,
     measuring,
+    noding,
     research,
     reviewing,
     shipping,
@@ -225,6 +226,7 @@ app.add_typer(agree.commands)
 app.add_typer(shipping.commands)
 app.add_typer(bundles.commands, name="bundle")
 app.add_typer(reviewing.commands)
+app.add_typer(noding.commands)
 trial.commands.add_typer(trial_report.commands)
 trial.commands.add_typer(trial_demo.commands)
 app.add_typer(trial.commands, name="trial")
