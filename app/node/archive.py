@@ -94,7 +94,7 @@ class Archive:
                 self._places[key] = there
                 kept = Kept.STORED
                 reached("renamed")
-            elif (content := _sha256(sink.path)) == _sha256(there):
+            elif (content := _content(sink.path)) == _content(there):
                 sink.path.unlink()
                 kept = Kept.DUPLICATE
             else:
@@ -107,6 +107,18 @@ class Archive:
         return kept
 
 
-def _sha256(path: Path) -> str:
+def _content(path: Path) -> str:
+    """Return the SHA-256 of an object: its transfer syntax, and its bytes after the meta information.
+
+    That information is the receiver's own, with its version (PS3.10 7.1).
+    """
+    from pydicom.filereader import read_file_meta_info
+
+    meta = read_file_meta_info(path)
+    digest = hashlib.sha256(str(meta.TransferSyntaxUID).encode())
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        # Preamble and magic word; then the element that holds the length of all others
+        file.seek(132 + 12 + int(meta.FileMetaInformationGroupLength))
+        while chunk := file.read(2**20):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -61,8 +61,8 @@ class Receiver:
         # Its messages quote what peers say; ours do not.
         logging.getLogger(pynetdicom.__name__).propagate = False
         _config.LOG_HANDLER_LEVEL = "none"
-        _config.STORE_RECV_CHUNKED_DATASET = True
-        dimse_messages.NamedTemporaryFile = self._sinks.make  # type: ignore[attr-defined]
+        self._before = (_config.STORE_RECV_CHUNKED_DATASET, dimse_messages.NamedTemporaryFile)
+        self._receive_with(True, self._sinks.make)
         self._server = self._listen()
         self.port = int(self._server.server_address[1])
         self._thread = threading.Thread(
@@ -74,6 +74,12 @@ class Receiver:
     def is_alive(self) -> bool:
         """Tell whether it listens."""
         return self._thread.is_alive()
+
+    @staticmethod
+    def _receive_with(to_file: bool, make: Any) -> None:
+        """Set how pynetdicom receives, which is so for the whole process."""
+        _config.STORE_RECV_CHUNKED_DATASET = to_file
+        dimse_messages.NamedTemporaryFile = make
 
     def _listen(self) -> Door:
         settings = self._settings
@@ -183,3 +189,4 @@ class Receiver:
         for association in left:
             association.abort()
         self._server.shutdown()
+        self._receive_with(*self._before)
