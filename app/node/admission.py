@@ -7,10 +7,12 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from socketserver import BaseServer
 from typing import Any
 
+from pynetdicom.association import Association
 from pynetdicom.transport import ThreadedAssociationServer
 
 from app.node.metrics import Metrics
@@ -86,6 +88,7 @@ class Door(ThreadedAssociationServer):
         """Listen. Raises OSError."""
         self.settings, self.metrics = settings, metrics
         self._told: dict[str, float] = {}
+        self._closed: dict[Association, float] = {}
         super().__init__(*args, **options)
 
     def get_request(self) -> tuple[socket.socket, Any]:
@@ -133,6 +136,33 @@ class Door(ThreadedAssociationServer):
                 self.shutdown_request(request)
                 return
         super().process_request_thread(request, client_address)
+
+    def service_actions(self) -> None:
+        """Let go of connections that were closed before a word was said.
+
+        Such as those of a monitor that only looks whether the port is open: pynetdicom would wait
+        for their request until its timeout, and count them as associations.
+        """
+        super().service_actions()
+        now = time.monotonic()
+        closed = {
+            each: self._closed.get(each, now)
+            for each in self.active_associations
+            if each.requestor.primitive is None and each.dul.state_machine.current_state == "Sta1"
+        }
+        for each, since in closed.items():
+            if now - since > 1:  # a connection begins in that state, too
+                each.dul.to_user_queue.put(None)
+        self._closed = closed
+
+    def dismiss(self) -> None:
+        """End connections that have not asked for an association yet."""
+        for each in self.active_associations:
+            found = each.dul.socket
+            if each.requestor.primitive is None and found is not None and found.socket is not None:
+                with suppress(OSError):  # it may have gone by itself
+                    found.socket.shutdown(socket.SHUT_RDWR)
+                each.dul.to_user_queue.put(None)
 
     def shutdown(self) -> None:
         """Stop listening. The base class' own would look for itself in a list that lacks it."""

@@ -88,7 +88,7 @@ class Receiver:
         ae.require_called_aet = settings.require_called
         ae.maximum_associations = settings.limits.associations
         ae.network_timeout = ae.dimse_timeout = IDLE
-        ae.acse_timeout = 30.0
+        ae.acse_timeout = 10.0  # seconds until a connection must have asked for something
         ae.maximum_pdu_size = 128 * 1024  # fewer, larger fragments than the default of 16 KiB
         ae.add_supported_context(Verification)
         for sop_class in SOP_CLASSES:
@@ -180,6 +180,7 @@ class Receiver:
     def stop(self, grace_seconds: float) -> None:
         """Take no more associations, let open ones end, abort those that do not."""
         self._stopping.set()
+        self._server.dismiss()
         deadline = time.monotonic() + grace_seconds
         while self._server.active_associations and time.monotonic() < deadline:
             time.sleep(0.05)

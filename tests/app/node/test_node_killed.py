@@ -4,7 +4,7 @@ import hashlib
 from signal import SIGKILL
 
 import pytest
-from node_world import Archive, clips, send_until_kept, wait_for
+from node_world import Archive, clips, send, send_until_kept, wait_for
 from pydicom import dcmread
 
 from app.node.archive import key_of
@@ -25,7 +25,7 @@ def test_killed_at_a_step_it_goes_on_where_it_was(apart, tmp_path, step):
         # The second time: what is whole and what is not then lie side by side.
         number = 1 if step in ("measured", "queued") else 2
         first = apart(die=(step, number), destinations=(peer,))
-        send_until_kept(first.port, files, seconds=2)
+        send(first.port, files)
         first.process.join(30)
         assert first.process.exitcode == -SIGKILL
         second = apart(port=first.port, destinations=(peer,))

@@ -18,6 +18,7 @@ from pydicom import dcmread
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGLosslessSV1,
@@ -45,7 +46,7 @@ def count(node, name, **labels):
 def test_an_echo_is_answered_and_a_clip_is_kept_as_it_was_sent(node, tmp_path):
     started = node()
     path = clip(tmp_path / "a.dcm", 1)
-    association = open_association(started.receiver.port)
+    association = open_association(started.receiver.port, syntaxes=[ExplicitVRLittleEndian])
     assert association.send_c_echo().Status == 0
     assert association.send_c_store(dcmread(path)).Status == 0
     association.release()
@@ -135,6 +136,19 @@ def test_too_many_associations_and_too_frequent_ones_are_refused(node):
     assert wait_for(lambda: not started.receiver._server.active_associations, 5)
     assert open_association(port).is_rejected
     assert count(started, "refused", reason="rate") == 1
+
+
+def test_a_connection_that_says_nothing_holds_no_place(node):
+    started = node(limits=Limits(free_bytes=0, associations=1))
+    for _ in range(5):
+        socket.create_connection(("127.0.0.1", started.receiver.port)).close()
+    # Not the ten seconds after which a request must have come
+    assert wait_for(lambda: open_association(started.receiver.port).is_established, 5)
+    silent = socket.create_connection(("127.0.0.1", started.receiver.port))
+    began = time.monotonic()
+    started.receiver._server.dismiss()
+    assert wait_for(lambda: silent.recv(1) == b"", 5)
+    assert time.monotonic() - began < 5
 
 
 def test_an_object_over_the_limit_is_refused_and_the_next_one_taken(node, tmp_path):
