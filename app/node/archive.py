@@ -108,9 +108,9 @@ class Archive:
 
 
 def _content(path: Path) -> str:
-    """Return the SHA-256 of an object: its transfer syntax, and its bytes after the meta information.
+    """Return the SHA-256 of an object: transfer syntax, and bytes after the meta information.
 
-    That information is the receiver's own, with its version (PS3.10 7.1).
+    The rest of that is the receiver's own, with its version (PS3.10 7.1).
     """
     from pydicom.filereader import read_file_meta_info
 

@@ -42,7 +42,9 @@ def clip(path, number, study=None, **elements):
     path.parent.mkdir(parents=True, exist_ok=True)
     uids = {
         "SOPInstanceUID": generate_uid(entropy_srcs=["clip", str(number)]),
-        "StudyInstanceUID": generate_uid(entropy_srcs=["study", str(number if study is None else study)]),
+        "StudyInstanceUID": generate_uid(
+            entropy_srcs=["study", str(number if study is None else study)]
+        ),
         "SeriesInstanceUID": generate_uid(entropy_srcs=["series", str(number)]),
     }
     data = header(48, 64, **uids | elements)
@@ -52,15 +54,17 @@ def clip(path, number, study=None, **elements):
 
 
 def clips(folder, count, per_study=2, first=0):
-    return [
-        clip(folder / f"{n}.dcm", n, study=n // per_study) for n in range(first, first + count)
-    ]
+    return [clip(folder / f"{n}.dcm", n, study=n // per_study) for n in range(first, first + count)]
 
 
 def open_association(port, title="SCANNER", called="ENDOMETER", syntaxes=None, **options):
     ae = AE(title)
     ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = 20
-    for uid in (UltrasoundImageStorage, UltrasoundMultiFrameImageStorage, SecondaryCaptureImageStorage):
+    for uid in (
+        UltrasoundImageStorage,
+        UltrasoundMultiFrameImageStorage,
+        SecondaryCaptureImageStorage,
+    ):
         ae.add_requested_context(uid, syntaxes) if syntaxes else ae.add_requested_context(uid)
     ae.add_requested_context("1.2.840.10008.1.1")
     return ae.associate("127.0.0.1", port, ae_title=called, **options)
@@ -180,7 +184,9 @@ def run_node(options, die=None):
 
 
 processes = get_context("forkserver")
-processes.set_forkserver_preload(["node_world", "app.noding", "app.node.node", "inference.dicom.sr"])
+processes.set_forkserver_preload(
+    ["node_world", "app.noding", "app.node.node", "inference.dicom.sr"]
+)
 
 
 class NodeProcess:

@@ -157,7 +157,11 @@ def test_what_a_web_server_answers_decides_what_becomes_of_a_result(tmp_path):
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("ENDOMETER_STOW_TOKEN", "sesame")
             found = whys([(200, {}), (202, failure), (409, {})])
-        assert found == [None, "answered with failure reason 0xA700", "answered with HTTP status 409"]
+        assert found == [
+            None,
+            "answered with failure reason 0xA700",
+            "answered with HTTP status 409",
+        ]
         assert {(path, who) for path, who, _ in seen} == {("/dicom-web/studies", "Bearer sesame")}
         # One that is not let in is not tried for every object.
         assert whys([(401, {})]) == ["answered with HTTP status 401"] * 3

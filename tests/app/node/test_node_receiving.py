@@ -140,10 +140,15 @@ def test_too_many_associations_and_too_frequent_ones_are_refused(node):
 
 def test_a_connection_that_says_nothing_holds_no_place(node):
     started = node(limits=Limits(free_bytes=0, associations=1))
+    server = started.receiver._server
     for _ in range(5):
         socket.create_connection(("127.0.0.1", started.receiver.port)).close()
+    assert wait_for(lambda: len(server.active_associations) == 5, 5)
     # Not the ten seconds after which a request must have come
-    assert wait_for(lambda: open_association(started.receiver.port).is_established, 5)
+    assert wait_for(lambda: not server.active_associations, 5)
+    association = open_association(started.receiver.port)
+    assert association.is_established
+    association.release()
     silent = socket.create_connection(("127.0.0.1", started.receiver.port))
     began = time.monotonic()
     started.receiver._server.dismiss()
@@ -363,7 +368,9 @@ def certificate(folder, name, signer=None):
     else:
         call(*new, "-out", request)
         authority = ("-CA", folder / f"{signer}.pem", "-CAkey", folder / f"{signer}.key")
-        call("x509", "-req", "-in", request, *authority, "-CAcreateserial", "-days", 2, "-out", made)
+        call(
+            "x509", "-req", "-in", request, *authority, "-CAcreateserial", "-days", 2, "-out", made
+        )
     return made, key
 
 
