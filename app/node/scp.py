@@ -180,9 +180,9 @@ class Receiver:
     def stop(self, grace_seconds: float) -> None:
         """Take no more associations, let open ones end, abort those that do not."""
         self._stopping.set()
-        self._server.dismiss()
         deadline = time.monotonic() + grace_seconds
         while self._server.active_associations and time.monotonic() < deadline:
+            self._server.dismiss()
             time.sleep(0.05)
         left = self._server.active_associations
         if left:

@@ -150,8 +150,9 @@ def test_a_connection_that_says_nothing_holds_no_place(node):
     assert association.is_established
     association.release()
     silent = socket.create_connection(("127.0.0.1", started.receiver.port))
+    assert wait_for(lambda: server.active_associations, 5)
     began = time.monotonic()
-    started.receiver._server.dismiss()
+    server.dismiss()
     assert wait_for(lambda: silent.recv(1) == b"", 5)
     assert time.monotonic() - began < 5
 
