@@ -50,11 +50,10 @@ def send(port: int, paths: list[Path], statuses: list[int | None]) -> None:
         ae.add_requested_context(IMAGE, "1.2.840.10008.1.2.1")
         association = ae.associate("127.0.0.1", port, ae_title="ENDOMETER")
         for path in paths[start : start + 50]:
-            statuses.append(
-                association.send_c_store(dcmread(path)).get("Status")
-                if association.is_established
-                else None
-            )
+            status = None
+            if association.is_established:
+                status = association.send_c_store(dcmread(path)).get("Status")
+            statuses.append(status)
         association.release()
 
 

@@ -23,36 +23,52 @@ class Metrics:
     def __init__(self) -> None:
         """Start at zero."""
         self.registry = CollectorRegistry()
-        more = {"registry": self.registry}
         self.received = Counter(
-            f"{PREFIX}_received", "Objects kept, by what became of them", ["outcome"], **more
+            f"{PREFIX}_received",
+            "Objects kept, by what became of them",
+            ["outcome"],
+            registry=self.registry,
         )
         self.refused = Counter(
-            f"{PREFIX}_refused", "Objects and associations refused", ["reason"], **more
+            f"{PREFIX}_refused",
+            "Objects and associations refused",
+            ["reason"],
+            registry=self.registry,
         )
-        self.stored_bytes = Counter(f"{PREFIX}_stored_bytes", "Bytes of new objects", **more)
+        self.stored_bytes = Counter(
+            f"{PREFIX}_stored_bytes", "Bytes of new objects", registry=self.registry
+        )
         self.clips = Gauge(
             f"{PREFIX}_clips",
             "Clips in the tables, by status of the measurement",
             ["status"],
-            **more,
+            registry=self.registry,
         )
-        self.runs = Counter(f"{PREFIX}_runs", "Runs over the clips, by their end", ["end"], **more)
-        self.sent = Counter(f"{PREFIX}_sent", "Results sent", ["destination"], **more)
+        self.runs = Counter(
+            f"{PREFIX}_runs", "Runs over the clips, by their end", ["end"], registry=self.registry
+        )
+        self.sent = Counter(
+            f"{PREFIX}_sent", "Results sent", ["destination"], registry=self.registry
+        )
         self.failed_sends = Counter(
-            f"{PREFIX}_failed_sends", "Deliveries that failed", ["destination"], **more
+            f"{PREFIX}_failed_sends",
+            "Deliveries that failed",
+            ["destination"],
+            registry=self.registry,
         )
         self.last_error = Gauge(
-            f"{PREFIX}_last_error_timestamp_seconds", "When something last failed; 0 never", **more
+            f"{PREFIX}_last_error_timestamp_seconds",
+            "When something last failed; 0 never",
+            registry=self.registry,
         )
-        self._gauges: list[Gauge] = []
+        self._gauges: dict[str, Gauge] = {}
 
     def watch(self, name: str, help_text: str, value: Callable[[], float], **labels: str) -> None:
         """Have a number asked for whenever the metrics are read."""
-        known = next((g for g in self._gauges if g.describe()[0].name == f"{PREFIX}_{name}"), None)
+        known = self._gauges.get(name)
         if known is None:
             known = Gauge(f"{PREFIX}_{name}", help_text, list(labels), registry=self.registry)
-            self._gauges.append(known)
+            self._gauges[name] = known
         (known.labels(**labels) if labels else known).set_function(value)
 
     def error(self) -> None:
