@@ -9,6 +9,7 @@ tests/app/node, which must be importable: run it from the top of a checkout.
 """
 
 import argparse
+import os
 import random
 import signal
 import sys
@@ -21,15 +22,17 @@ from pathlib import Path
 TESTS = Path(__file__).parents[1] / "tests"
 sys.path[:0] = [str(TESTS), str(TESTS / "app/node")]
 
+# ruff: noqa: E402 - what follows lies in the folders above
+from node_world import Archive, NodeProcess, clips, send, send_until_kept, wait_for
+from pydicom import dcmread
+
+from app.node.archive import key_of
+from app.node.settings import Limits, Peer
+from app.node.steps import STEPS
+
 
 def one_round(folder: Path, step: str, seed: int) -> tuple[bool, bool, int]:
     """Return whether it was killed, whether all is as it should be, and how many came twice."""
-    from node_world import Archive, NodeProcess, clips, send, send_until_kept, wait_for
-    from pydicom import dcmread
-
-    from app.node.archive import key_of
-    from app.node.settings import Limits, Peer
-
     there = Archive()
     chance = random.Random(seed)  # noqa: S311 - no secret
     options = {
@@ -63,11 +66,7 @@ def one_round(folder: Path, step: str, seed: int) -> tuple[bool, bool, int]:
 
 
 def main() -> None:
-    import os
-
     os.environ["PYTHONPATH"] = os.pathsep.join([str(TESTS.parent), *sys.path])
-    from app.node.steps import STEPS
-
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=50)
     given = parser.parse_args()
