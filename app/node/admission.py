@@ -152,7 +152,7 @@ class Door(ThreadedAssociationServer):
         }
         for each, since in closed.items():
             if now - since > 1:  # a connection begins in that state, too
-                each.dul.to_user_queue.put(None)
+                _let_go(each)
         self._closed = closed
 
     def dismiss(self) -> None:
@@ -162,7 +162,7 @@ class Door(ThreadedAssociationServer):
             if each.requestor.primitive is None and found is not None and found.socket is not None:
                 with suppress(OSError):  # it may have gone by itself
                     found.socket.shutdown(socket.SHUT_RDWR)
-                each.dul.to_user_queue.put(None)
+                _let_go(each)
 
     def shutdown(self) -> None:
         """Stop listening. The base class' own would look for itself in a list that lacks it."""
@@ -173,6 +173,11 @@ class Door(ThreadedAssociationServer):
         """Say that a connection failed, without what it held."""
         self.metrics.error()
         LOG.error("a connection failed (%s)", client_address[0])
+
+
+def _let_go(association: Association) -> None:
+    """End the wait for a request: None is what pynetdicom itself takes for none in time."""
+    association.dul.to_user_queue.put(None)  # type: ignore[arg-type]
 
 
 def limits_in_words(limits: Limits) -> str:

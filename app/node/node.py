@@ -4,6 +4,7 @@ import fcntl
 import logging
 import shutil
 import threading
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -74,7 +75,7 @@ class Node:
                 watch(
                     "outbox",
                     "Results by destination and state",
-                    lambda name=destination.name, state=state: self.outbox.count(name, state),
+                    partial(self.outbox.count, destination.name, state),
                     destination=destination.name,
                     state=state,
                 )

@@ -11,7 +11,6 @@ import pynetdicom
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID, AllTransferSyntaxes
 from pynetdicom import AE, _config, dimse_messages, evt
-from pynetdicom.sop_class import Verification
 
 from app.node.admission import Door, Rate, context_of
 from app.node.archive import Archive, Kept
@@ -23,8 +22,11 @@ from imaging.modality import ULTRASOUND_SOP_CLASSES
 
 LOG = logging.getLogger("endometer.node")
 SUCCESS = 0x0000
+VERIFICATION = "1.2.840.10008.1.1"
 # Screens of an ultrasound scanner may come as captures; the run refuses those of other modalities.
 SOP_CLASSES = (*sorted(ULTRASOUND_SOP_CLASSES), SECONDARY_CAPTURE)
+# What pynetdicom makes the file of an incoming object with; see app.node.sinks.
+FILE = "NamedTemporaryFile"
 # Seconds without a byte after which an association ends.
 IDLE = 60.0
 REJECTIONS = {0x03: "calling_title", 0x07: "called_title"}
@@ -61,7 +63,7 @@ class Receiver:
         # Its messages quote what peers say; ours do not.
         logging.getLogger(pynetdicom.__name__).propagate = False
         _config.LOG_HANDLER_LEVEL = "none"
-        self._before = (_config.STORE_RECV_CHUNKED_DATASET, dimse_messages.NamedTemporaryFile)
+        self._before = (_config.STORE_RECV_CHUNKED_DATASET, getattr(dimse_messages, FILE))
         self._receive_with(True, self._sinks.make)
         self._server = self._listen()
         self.port = int(self._server.server_address[1])
@@ -79,7 +81,7 @@ class Receiver:
     def _receive_with(to_file: bool, make: Any) -> None:
         """Set how pynetdicom receives, which is so for the whole process."""
         _config.STORE_RECV_CHUNKED_DATASET = to_file
-        dimse_messages.NamedTemporaryFile = make
+        setattr(dimse_messages, FILE, make)
 
     def _listen(self) -> Door:
         settings = self._settings
@@ -90,7 +92,7 @@ class Receiver:
         ae.network_timeout = ae.dimse_timeout = IDLE
         ae.acse_timeout = 10.0  # seconds until a connection must have asked for something
         ae.maximum_pdu_size = 128 * 1024  # fewer, larger fragments than the default of 16 KiB
-        ae.add_supported_context(Verification)
+        ae.add_supported_context(VERIFICATION)
         for sop_class in SOP_CLASSES:
             ae.add_supported_context(sop_class, transfer_syntaxes())
         return cast(
