@@ -13,6 +13,7 @@ from app import (
     datasets,
     deidentifying,
     measuring,
+    noding,
     research,
     reviewing,
     shipping,
@@ -227,6 +228,7 @@ app.add_typer(deidentifying.commands)
 app.add_typer(shipping.commands)
 app.add_typer(bundles.commands, name="bundle")
 app.add_typer(reviewing.commands)
+app.add_typer(noding.commands)
 trial.commands.add_typer(trial_report.commands)
 trial.commands.add_typer(trial_demo.commands)
 app.add_typer(trial.commands, name="trial")

@@ -59,16 +59,17 @@ class Local(_Here):
     Every process takes a file at a time and computes with one thread, so that they do not fight
     for the processor; a network gains nothing from larger batches on a CPU. A file that kills its
     process, a fault in a decoder for instance or one that needs more memory than there is, costs
-    itself alone: what else was in flight is measured again, one file at a time. Few files are
-    measured in this process.
+    itself alone: what else was in flight is measured again, one file at a time. Fewer files than
+    `here` are measured in this process; 0 keeps what a file may do to its process out of it.
     """
 
     workers: int
+    here: int = WORTH_WORKERS
 
     def run(self, jobs: Iterator[Job], task: Task) -> Iterator[Outcome]:
         """See Engine."""
-        first = list(islice(jobs, WORTH_WORKERS))
-        if len(first) < WORTH_WORKERS:
+        first = list(islice(jobs, self.here))
+        if len(first) < self.here:
             yield from Serial(self.bundle, self.runtime).run(chain(first, jobs), task)
             return
         remaining = chain(first, jobs)

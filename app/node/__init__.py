@@ -1,0 +1,1 @@
+"""The DICOM node: receives clips from scanners, measures quiet studies, sends results back."""
