@@ -117,12 +117,20 @@ def node(  # noqa: PLR0913, PLR0917 - a command line's options are its interface
     stow: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="URL",
-            help="Send results there by DICOMweb STOW-RS. A token or a password comes from the "
-            "environment: ENDOMETER_STOW_TOKEN, or ENDOMETER_STOW_USER and ..._PASSWORD.",
+            metavar="dicomweb://HOST/PATH",
+            help="Send results there by STOW-RS. A token or a login comes from the environment: "
+            "ENDOMETER_DICOMWEB_TOKEN, or ..._USER and ..._PASSWORD.",
             rich_help_panel=BACK,
         ),
     ] = None,
+    plain_http: Annotated[
+        bool,
+        typer.Option(
+            "--plain-http",
+            help="Allow dicomweb+http:// to another machine, without encryption.",
+            rich_help_panel=BACK,
+        ),
+    ] = False,
     retry_seconds: Annotated[
         float,
         typer.Option(
@@ -146,14 +154,15 @@ def node(  # noqa: PLR0913, PLR0917 - a command line's options are its interface
     Ctrl-C or SIGTERM end it: open associations come to their end, and nothing is lost. Exit status
     0 then, 2 wrong usage, or a port or folder that is taken.
     """
-    from app.node.settings import NodeError, Settings, is_loopback, require_node
+    from app.node.settings import NodeError, Settings, require_node
+    from data.dicomweb_address import is_here
 
     check_device(device)
     if not 0 < threshold < 100:
         raise usage(f"--threshold {threshold:g} is not a thickness in mm.")
     if (certificate is None) != (key is None) or (client_ca and certificate is None):
         raise usage("--certificate and --key belong together, and --client-ca needs them.")
-    if not is_loopback(host) and not allow_from and client_ca is None:
+    if not is_here(host) and not allow_from and client_ca is None:
         raise usage(
             f"--host {host} lets everybody send who reaches this machine, and an AE title is no "
             "password: name networks with --allow-from, or --client-ca."
@@ -183,7 +192,7 @@ def node(  # noqa: PLR0913, PLR0917 - a command line's options are its interface
             measure=measures,
             quiet_seconds=quiet_seconds,
             kinds=_kinds(results),
-            destinations=_destinations(send_to or [], stow or []),
+            destinations=_destinations(send_to or [], stow or [], plain_http),
             retry_seconds=retry_seconds,
             metrics_port=metrics_port,
             threshold_mm=threshold,
@@ -226,9 +235,17 @@ def _kinds(text: str) -> "frozenset[Kind]":
         raise usage(f"--results {text!r} is no list of sr, seg and sc, such as sr,sc.") from None
 
 
-def _destinations(peers: list[str], webs: list[str]) -> "tuple[Destination, ...]":
-    """Return where results go, each once."""
-    from app.node.settings import read_peer, read_web
+def _destinations(
+    peers: list[str], servers: list[str], plain_http: bool
+) -> "tuple[Destination, ...]":
+    """Return where results go, each once. Raises NodeError."""
+    from app.node.settings import NodeError, read_peer
+    from data.dicomweb_address import address_of
+    from data.dicomweb_answers import DicomwebError
 
-    found: list[Destination] = [*map(read_peer, peers), *map(read_web, webs)]
+    found: list[Destination] = list(map(read_peer, peers))
+    try:
+        found += [address_of(server, plain_http=plain_http) for server in servers]
+    except DicomwebError as error:
+        raise NodeError(f"--stow: {error}") from None
     return tuple(dict.fromkeys(found))

@@ -123,11 +123,12 @@ def review(  # noqa: PLR0913, PLR0917 - a command line's options are its interfa
     """
     require()
     from app.review.serve import serve
-    from app.review.settings import ReviewError, Settings, is_loopback
+    from app.review.settings import ReviewError, Settings
+    from data.dicomweb_address import is_here
 
     if (certificate is None) != (key is None):
         raise usage("--certificate and --key belong together.")
-    if not is_loopback(host) and certificate is None and not tls_in_front:
+    if not is_here(host) and certificate is None and not tls_in_front:
         raise usage(
             f"--host {host} sends passwords and pictures over a network: name --certificate and "
             "--key, or put a proxy that does TLS in front and say so with --tls-in-front."

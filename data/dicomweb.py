@@ -20,6 +20,7 @@ from data.dicomweb_address import Address, address_of, is_here
 from data.dicomweb_answers import (
     BrokenOffError,
     DicomwebError,
+    NotTakenError,
     asking,
     instance_in,
     uid_of,
@@ -265,16 +266,21 @@ class Server:
     def store(self, path: Path) -> bool:
         """Send a DICOM file to the server (STOW-RS); False if it has that instance already.
 
-        Raises DicomwebError if it cannot be read or is not taken.
+        Raises NotTakenError if it cannot be read or is not taken, DicomwebError for what would
+        befall others, too.
         """
         from pydicom import dcmread
 
-        with asking(f"the result {path.name}"):
+        try:
             made = dcmread(path)
             study, series, uid = (
                 str(made[name].value)
                 for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
             )
+        except Exception as error:  # noqa: BLE001 - a damaged file raises anything
+            kind = type(error).__name__
+            raise NotTakenError(f"the result {path.name} cannot be read ({kind}).") from None
+        with asking(f"the result {path.name}"):
             there = self.client.search_for_instances(
                 study_instance_uid=study,
                 series_instance_uid=series,
@@ -287,5 +293,5 @@ class Server:
             if refused:
                 why = refused[0].get("FailureReason")
                 code = f" (reason {int(why):#06x}, PS3.18 I.2.2)" if why is not None else ""
-                raise DicomwebError(f"the server did not take it{code}. Ask who runs the server.")
+                raise NotTakenError(f"the server did not take it{code}. Ask who runs the server.")
         return True

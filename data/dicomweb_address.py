@@ -49,8 +49,8 @@ def address_of(text: str, *, plain_http: bool = False) -> Address:
 
 
 def is_here(host: str) -> bool:
-    """Tell whether a host is this machine."""
+    """Tell whether a host is this machine, which no other can reach there."""
     try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False

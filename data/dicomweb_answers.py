@@ -19,6 +19,14 @@ class BrokenOffError(DicomwebError):
     """A transfer ended early, so that it is worth another attempt."""
 
 
+class NotTakenError(DicomwebError):
+    """A server refuses an object for what it is; others it may take."""
+
+
+# Of STOW-RS: what is wrong is the object (PS3.18 table 10.5.3-1), or its size or form.
+_OF_THE_OBJECT = frozenset({400, 409, 413, 415})
+
+
 @contextmanager
 def asking(what: str) -> Iterator[None]:
     """Turn what goes wrong with a request into a DicomwebError, without anything of the answer."""
@@ -41,7 +49,8 @@ def asking(what: str) -> Iterator[None]:
             404: "Check address and UID.",
             429: "The server is busy: run again later, it goes on from here.",
         }.get(status, "Run again later, or ask who runs the server.")
-        raise DicomwebError(f"{what} was answered with HTTP status {status}. {todo}") from None
+        kind = NotTakenError if status in _OF_THE_OBJECT else DicomwebError
+        raise kind(f"{what} was answered with HTTP status {status}. {todo}") from None
     except requests.exceptions.SSLError:
         raise DicomwebError(
             f"{what} was not asked for: the server's certificate is not trusted. Name the "

@@ -1,13 +1,15 @@
 """Results to where they belong: C-STORE to an archive, or STOW-RS to a DICOMweb server."""
 
 import logging
-import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from app.node.outbox import Item
-from app.node.settings import Destination, NodeError, Peer, Settings, Web
+from app.node.settings import Destination, NodeError, Peer, Settings
 from app.node.steps import reached
+from data.dicomweb import NEEDS
+from data.dicomweb_address import Address
+from data.dicomweb_answers import DicomwebError, NotTakenError
 
 LOG = logging.getLogger("endometer.node")
 # PS3.4 table B.2-1: warnings of C-STORE; the object was kept.
@@ -77,73 +79,43 @@ def _stored(association: Any, found: Any) -> str | None:
     return None if code == 0 or code in WARNINGS else f"answered with status 0x{code:04X}"
 
 
-def _stow(web: Web, items: Sequence[Item]) -> Iterator[Delivered]:
-    from pydicom import dcmread
+def _stow(address: Address, items: Sequence[Item]) -> Iterator[Delivered]:
+    from data.dicomweb import connected
+    from data.web import Credentials, Limits
 
-    client = _client(web)
+    # One attempt: the outbox makes the others.
+    limits = Limits(connect_s=WAIT, read_s=WAIT, retries=0)
     down = None
-    for item in items:
-        if down is not None:
-            yield item, down
-            continue
-        try:
-            found = dcmread(item.path)
-        except Exception as error:  # noqa: BLE001 - as above
-            yield item, f"its copy cannot be read ({type(error).__name__})"
-            continue
-        reached("sending")
-        why, down = _stowed(client, found)
-        yield item, why
-
-
-def _stowed(client: Any, found: Any) -> tuple[str | None, str | None]:
-    """Send one object; return why it failed, and that again if others would fail, too."""
-    from requests import ConnectionError as Unreachable
-    from requests import HTTPError, RequestException
-
-    try:
-        answer = client.store_instances([found])
-    except HTTPError as error:
-        code = error.response.status_code if error.response is not None else 0
-        why = f"answered with HTTP status {code}"
-        # 409: none of the objects was stored (PS3.18 table 10.5.3-1), which is this one's matter.
-        return why, None if code in (400, 409, 413, 415) else why
-    except (Unreachable, RequestException) as error:
-        why = f"cannot be reached ({type(error).__name__})"
-        return why, why
-    failed = answer.get("FailedSOPSequence") or []
-    if failed:
-        code = failed[0].get("FailureReason") or 0
-        return f"answered with failure reason 0x{int(code):04X}", None
-    return None, None
-
-
-def _client(web: Web) -> Any:
-    from dicomweb_client.api import DICOMwebClient
-    from requests import Session
-
-    for name in ("dicomweb_client", "urllib3"):  # they quote UIDs and addresses
-        logging.getLogger(name).propagate = False
-    session = Session()
-    token = os.environ.get("ENDOMETER_STOW_TOKEN")
-    user = os.environ.get("ENDOMETER_STOW_USER")
-    if token:
-        session.headers["Authorization"] = f"Bearer {token}"
-    elif user:
-        session.auth = (user, os.environ.get("ENDOMETER_STOW_PASSWORD", ""))
-    client = DICOMwebClient(web.url, session=session, timeout=WAIT)
-    client.set_http_retry_params(retry=False)  # the outbox does that
-    return client
+    with connected(address, Credentials.of(), limits) as server:
+        for item in items:
+            if down is not None:  # what befell one would befall all
+                yield item, down
+                continue
+            reached("sending")
+            try:
+                server.store(item.path)
+            except NotTakenError as error:
+                yield item, f"refuses a result: {error}"
+            except DicomwebError as error:
+                down = f"takes nothing: {error}"
+                yield item, down
+            else:
+                yield item, None
 
 
 def check(destinations: Sequence[Destination]) -> None:
-    """Raise NodeError if the package that a destination needs is missing."""
-    from importlib import util
+    """Raise NodeError if what a DICOMweb destination needs is missing: packages, half a login."""
+    if not any(isinstance(each, Address) for each in destinations):
+        return
+    try:
+        import dicomweb_client  # noqa: F401
 
-    if any(isinstance(each, Web) for each in destinations) and not util.find_spec(
-        "dicomweb_client"
-    ):
-        raise NodeError(
-            "--stow needs the package dicomweb-client, which is not installed. Install it with: "
-            "pip install 'endometer[dicomweb]'"
-        )
+        from data.web import Credentials, CredentialsError
+    except ImportError:
+        raise NodeError(NEEDS) from None
+    try:
+        Credentials.of()
+    except CredentialsError as error:
+        raise NodeError(str(error)) from None
+    for name in ("dicomweb_client", "urllib3"):  # they quote UIDs and addresses
+        logging.getLogger(name).propagate = False

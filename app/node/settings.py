@@ -5,8 +5,8 @@ import re
 from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from data.dicomweb_address import Address
 from inference.dicom.maker import Kind
 
 PACKAGES = {"pynetdicom": "node", "prometheus_client": "node", "highdicom": "dicom"}
@@ -36,19 +36,8 @@ class Peer:
         return f"{self.title}@{self.host}:{self.port}"
 
 
-@dataclass(frozen=True)
-class Web:
-    """A destination that takes results by STOW-RS (PS3.18 10.5)."""
-
-    url: str
-
-    @property
-    def name(self) -> str:
-        """How the outbox calls it."""
-        return self.url
-
-
-Destination = Peer | Web
+Destination = Peer | Address
+"""An archive that takes results by C-STORE, or a server that takes them by STOW-RS."""
 
 
 @dataclass(frozen=True)
@@ -145,29 +134,3 @@ def read_peer(text: str) -> Peer:
     if found is None or not 0 < int(found["port"]) < 2**16:
         raise NodeError(f"{text!r} is not AET@HOST:PORT, such as PACS@192.0.2.7:104.")
     return Peer(read_title(found["title"]), found["host"].strip("[]"), int(found["port"]))
-
-
-def read_web(text: str) -> Web:
-    """Return the destination of a DICOMweb address. Raises NodeError.
-
-    Passwords belong into the environment: what is on a command line, every user of the machine
-    reads, and the outbox keeps addresses.
-    """
-    parts = urlsplit(text.strip())
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise NodeError(f"{text!r} is no address such as https://pacs.example/dicom-web.")
-    if parts.username is not None or parts.query or parts.fragment:
-        raise NodeError(
-            "the address of --stow holds a user, a password or a query. Give the password in the "
-            "environment: ENDOMETER_STOW_TOKEN, or ENDOMETER_STOW_USER and "
-            "ENDOMETER_STOW_PASSWORD."
-        )
-    return Web(text.strip().rstrip("/"))
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether only this machine can reach an address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

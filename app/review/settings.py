@@ -1,9 +1,10 @@
 """What a review page may be told, and the errors that it ends with."""
 
-import ipaddress
 from dataclasses import dataclass, field
 from importlib import util
 from pathlib import Path
+
+from data.dicomweb_address import is_here
 
 PACKAGES = ("fastapi", "uvicorn", "sqlalchemy", "argon2")
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
@@ -79,7 +80,7 @@ class Settings:
     @property
     def accounts(self) -> bool:
         """Whether people log in; on loopback the one-time token of the address is the key."""
-        return not is_loopback(self.host)
+        return not is_here(self.host)
 
     @property
     def secure(self) -> bool:
@@ -93,13 +94,3 @@ class Settings:
         if minutes is None:
             minutes = IDLE_MINUTES["network" if self.accounts else "loopback"]
         return 60.0 * minutes
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether only this machine can reach an address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False

@@ -30,7 +30,7 @@ def test_scanner_to_orthanc_to_node_and_back(tmp_path, route):
     with orthanc(tmp_path / "orthanc", modalities=node_of, DicomAlwaysAllowStore=True) as server:
         back = {
             "c-store": ("--send-to", f"{server.title}@127.0.0.1:{server.dicom}"),
-            "stow": ("--stow", f"http://{server.dicomweb}"),
+            "stow": ("--stow", f"dicomweb+http://{server.dicomweb}"),
         }[route]
         with running(tmp_path, "--port", str(port), *back) as process:
             assert send_until_kept(server.dicom, clips)
@@ -123,7 +123,9 @@ def test_a_refused_call_says_why(tmp_path):
 
     open_to_all = call("--host", "0.0.0.0")
     assert (open_to_all.returncode, "--allow-from" in open_to_all.stderr) == (2, True)
-    password = call("--stow", "http://anna:sesame@127.0.0.1/")
-    assert (password.returncode, "ENDOMETER_STOW_TOKEN" in password.stderr) == (2, True)
+    password = call("--stow", "dicomweb://anna:sesame@127.0.0.1/")
+    assert (password.returncode, "ENDOMETER_DICOMWEB_USER" in password.stderr) == (2, True)
     assert "sesame" not in password.stderr
+    plain = call("--stow", "dicomweb+http://pacs.example/dicom-web")
+    assert (plain.returncode, "--plain-http" in plain.stderr) == (2, True)
     assert not (tmp_path / "node").exists()
