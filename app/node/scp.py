@@ -10,7 +10,8 @@ from typing import Any, cast
 import pynetdicom
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID, AllTransferSyntaxes
-from pynetdicom import AE, _config, dimse_messages, evt
+from pynetdicom import AE, _config, dimse_messages, evt, register_uid
+from pynetdicom.service_class import StorageServiceClass
 
 from app.node.admission import Door, Rate, context_of
 from app.node.archive import Archive, Kept
@@ -25,6 +26,13 @@ SUCCESS = 0x0000
 VERIFICATION = "1.2.840.10008.1.1"
 # Screens of an ultrasound scanner may come as captures; the run refuses those of other modalities.
 SOP_CLASSES = (*sorted(ULTRASOUND_SOP_CLASSES), SECONDARY_CAPTURE)
+# pynetdicom knows the classes that PS3.6 still has, and would cut off who sends a retired one.
+RETIRED = {
+    "1.2.840.10008.5.1.4.1.1.6": "UltrasoundImageStorageRetired",
+    "1.2.840.10008.5.1.4.1.1.3": "UltrasoundMultiFrameImageStorageRetired",
+}
+for _uid, _keyword in RETIRED.items():
+    register_uid(_uid, _keyword, StorageServiceClass)
 # What pynetdicom makes the file of an incoming object with; see app.node.sinks.
 FILE = "NamedTemporaryFile"
 # Seconds without a byte after which an association ends.

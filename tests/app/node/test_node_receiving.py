@@ -27,7 +27,7 @@ from pydicom.uid import (
 )
 
 from app.node.archive import key_of
-from app.node.scp import transfer_syntaxes
+from app.node.scp import SOP_CLASSES, transfer_syntaxes
 from app.node.settings import Limits, Settings, Tls, read_network
 
 
@@ -87,6 +87,23 @@ def test_every_transfer_syntax_arrives_and_can_be_decoded(node, tmp_path, syntax
     assert dcmread(there).file_meta.TransferSyntaxUID == syntax
     with Clip.open(there) as opened:
         assert (opened.frame(1).luma == speckle()).all()
+
+
+@pytest.mark.parametrize("sop_class", SOP_CLASSES)
+def test_every_class_of_ultrasound_is_taken(node, tmp_path, sop_class):
+    """Also the retired ones, which old scanners and archives still have."""
+    from pynetdicom import AE
+
+    started = node()
+    data = dcmread(clip(tmp_path / "a.dcm", 1))
+    data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = sop_class
+    ae = AE("SCANNER")
+    ae.add_requested_context(sop_class, ExplicitVRLittleEndian)
+    association = ae.associate("127.0.0.1", started.receiver.port, ae_title="ENDOMETER")
+    assert association.send_c_store(data).Status == 0
+    association.release()
+    (there,) = kept(started)
+    assert dcmread(there).SOPClassUID == sop_class
 
 
 def test_what_cannot_be_decoded_is_not_negotiated(node):
