@@ -88,7 +88,9 @@ that this was exported from (`{WEIGHTS}`).
 
 def licence_text(licence: str) -> str:
     """Return the text of the licence where endometer has it, else its SPDX name."""
-    text = metadata.distribution("endometer").read_text("licenses/LICENSE")
+    # The first may be a folder that a build left in a checkout, which has none.
+    installed = metadata.distributions(name="endometer")
+    text = next(filter(None, (each.read_text("licenses/LICENSE") for each in installed)), None)
     if licence == "Apache-2.0" and text:
         return text
     return f"SPDX-License-Identifier: {licence}\n"
