@@ -23,8 +23,8 @@ class NotTakenError(DicomwebError):
     """A server refuses an object for what it is; others it may take."""
 
 
-# Of STOW-RS: what is wrong is the object (PS3.18 table 10.5.3-1), or its size or form.
-_OF_THE_OBJECT = frozenset({400, 409, 413, 415})
+# Answers after which another object is not worth a try: who is not let in, or comes too often.
+_OF_THE_CALLER = frozenset({401, 403, 407, 429, 503})
 
 
 @contextmanager
@@ -49,7 +49,7 @@ def asking(what: str) -> Iterator[None]:
             404: "Check address and UID.",
             429: "The server is busy: run again later, it goes on from here.",
         }.get(status, "Run again later, or ask who runs the server.")
-        kind = NotTakenError if status in _OF_THE_OBJECT else DicomwebError
+        kind = DicomwebError if status in _OF_THE_CALLER else NotTakenError
         raise kind(f"{what} was answered with HTTP status {status}. {todo}") from None
     except requests.exceptions.SSLError:
         raise DicomwebError(

@@ -201,7 +201,7 @@ def _make_dicom(
         found = dicom_results(task.kinds, header, clip, picture, task.maker)
         for kind, made in found.objects.items():
             target = task.folder / result_name(job.name, kind)
-            with writing(target), replacing(target) as temporary:
+            with writing(target), replacing(target, durable=True) as temporary:
                 made.save_as(temporary, enforce_file_format=True)
             names.append(target.name)
     except OutputError:

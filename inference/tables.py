@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -79,15 +80,19 @@ def _cannot_be_written(path: Path, error: Exception) -> str:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
     """Give a temporary path to write to, and put it in place when that went well.
 
-    No reader ever sees half a file, and a failed write leaves the former one.
+    No reader ever sees half a file, and a failed write leaves the former one; with `durable` also
+    after a power cut.
     """
     # Of its own for every writer: two may do the same work where one is believed dead.
     temporary = path.with_name(f"{path.name}.{token_hex(4)}.part")
     try:
         yield temporary
+        if durable:
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -21,8 +21,9 @@ from app.node.settings import Limits, NodeError, Settings, Tls
 LOG = logging.getLogger("endometer.node")
 # Seconds in which a client must have spoken TLS.
 HANDSHAKE = 10.0
-# Connections that may be open beside the associations, on their way to be refused.
-SPARE = 16
+# Connections that may be open beside the associations, and that have not asked for one yet: of all
+# addresses, and of one.
+SPARE, SPARE_OF_ONE = 16, 8
 
 
 @dataclass
@@ -84,9 +85,18 @@ class Door(ThreadedAssociationServer):
     metrics: Metrics
     daemon_threads = True
 
-    def __init__(self, *args: Any, settings: Settings, metrics: Metrics, **options: Any) -> None:
-        """Listen. Raises OSError."""
-        self.settings, self.metrics = settings, metrics
+    def __init__(
+        self,
+        *args: Any,
+        settings: Settings,
+        metrics: Metrics,
+        tidy: Callable[[], None],
+        **options: Any,
+    ) -> None:
+        """Listen; `tidy` is called a few times a second. Raises OSError."""
+        self.settings, self.metrics, self._tidy = settings, metrics, tidy
+        self._coming: list[str] = []
+        self._counting = threading.Lock()
         self._told: dict[str, float] = {}
         self._closed: dict[Association, float] = {}
         super().__init__(*args, **options)
@@ -105,7 +115,7 @@ class Door(ThreadedAssociationServer):
         reason = None
         if not self._is_allowed(host):
             reason = "address"
-        elif len(self.active_associations) >= self.settings.limits.associations + SPARE:
+        elif self._is_crowded(host):
             reason = "connections"
         if reason is not None:
             self.metrics.refused.labels(reason).inc()
@@ -114,6 +124,27 @@ class Door(ThreadedAssociationServer):
                 self._told[reason] = now
                 LOG.warning("connection refused: %s (%s)", reason, host)
         return reason is None
+
+    def associations(self) -> int:
+        """Return how many associations are open, or asked for."""
+        return sum(each.requestor.primitive is not None for each in self.active_associations)
+
+    def _is_crowded(self, host: str) -> bool:
+        """Tell whether too many connections have not asked for an association yet."""
+        silent = [
+            each.requestor.address_info.address if each.requestor.address_info else ""
+            for each in self.active_associations
+            if each.requestor.primitive is None
+        ]
+        with self._counting:
+            silent += self._coming  # still speaking TLS
+        return len(silent) >= SPARE or silent.count(host) >= SPARE_OF_ONE
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Serve a connection in a thread of its own."""
+        with self._counting:
+            self._coming.append(client_address[0])
+        super().process_request(request, client_address)
 
     def _is_allowed(self, host: str) -> bool:
         networks = self.settings.networks
@@ -125,17 +156,19 @@ class Door(ThreadedAssociationServer):
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """Speak TLS, if it is asked for, then DICOM."""
-        if self.ssl_context is not None:
-            try:
+        try:
+            if self.ssl_context is not None:
                 request.settimeout(HANDSHAKE)
                 request = self.ssl_context.wrap_socket(request, server_side=True)
                 request.settimeout(None)
-            except OSError:  # ssl.SSLError is one
-                self.metrics.refused.labels("tls").inc()
-                LOG.warning("connection refused: tls (%s)", client_address[0])
-                self.shutdown_request(request)
-                return
-        super().process_request_thread(request, client_address)
+            super().process_request_thread(request, client_address)
+        except OSError:  # ssl.SSLError is one; what comes later is handled where it comes
+            self.metrics.refused.labels("tls").inc()
+            LOG.warning("connection refused: tls (%s)", client_address[0])
+            self.shutdown_request(request)
+        finally:
+            with self._counting:
+                self._coming.remove(client_address[0])
 
     def service_actions(self) -> None:
         """Let go of connections that were closed before a word was said.
@@ -144,6 +177,7 @@ class Door(ThreadedAssociationServer):
         for their request until its timeout, and count them as associations.
         """
         super().service_actions()
+        self._tidy()
         now = time.monotonic()
         closed = {
             each: self._closed.get(each, now)

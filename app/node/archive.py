@@ -56,7 +56,11 @@ class Archive:
         self.conflicts = folder / CONFLICTS
         for each in (self.clips, self.incoming, self.conflicts):
             each.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for each in (folder, folder.parent):
+            sync_folder(each)
         self._lock = threading.Lock()
+        self._named: set[Path] = set()
+        """Folders of studies whose names are on the disk for sure."""
         self._places = {path.stem: path for path in self.clips.glob("*/*.dcm")}
 
     def __len__(self) -> int:
@@ -84,27 +88,37 @@ class Archive:
         key = key_of(object_uid)
         folder = self.clips / key_of(study_uid)
         with self._lock:  # so that two senders of one UID do not meet between look and rename
-            there = self._places.get(key)
-            if there is None:
-                if not folder.is_dir():
-                    folder.mkdir(mode=0o700)
-                    sync_folder(self.clips)
-                there = folder / f"{key}.dcm"
+            former = self._places.get(key)
+            if former is not None and not former.exists():  # somebody has taken it away
+                former = None
+            if former is None:
+                folder.mkdir(mode=0o700, exist_ok=True)
+                there = self._places[key] = folder / f"{key}.dcm"
                 sink.path.rename(there)
-                self._places[key] = there
-                kept = Kept.STORED
                 reached("renamed")
-            elif (content := _content(sink.path)) == _content(there):
-                sink.path.unlink()
-                kept = Kept.DUPLICATE
-            else:
-                there = self.conflicts / f"{key}-{content[:DIGITS]}.dcm"
-                kept = Kept.DUPLICATE if there.exists() else Kept.CONFLICT
-                sink.path.rename(there)
+        kept = Kept.STORED
+        if former is not None:
+            kept, there = self._again(sink.path, former)
+        if folder not in self._named:
+            sync_folder(self.clips)
+            self._named.add(folder)
         # A duplicate, too: its twin may have its name, but not yet on the disk.
         sync_folder(there.parent)
         reached("stored")
         return kept
+
+    def _again(self, path: Path, there: Path) -> tuple[Kept, Path]:
+        """Keep an object whose UID is known; return what it is and where it lies. Raises OSError.
+
+        No lock: what has its name is never written again.
+        """
+        if (content := _content(path)) == _content(there):
+            path.unlink()
+            return Kept.DUPLICATE, there
+        apart = self.conflicts / f"{there.stem}-{content[:DIGITS]}.dcm"
+        kept = Kept.DUPLICATE if apart.exists() else Kept.CONFLICT
+        path.rename(apart)
+        return kept, apart
 
 
 def _content(path: Path) -> str:

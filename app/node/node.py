@@ -3,7 +3,6 @@
 import fcntl
 import logging
 import shutil
-import threading
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -14,8 +13,8 @@ from app.node.measuring import Measurer
 from app.node.metrics import Metrics, Page
 from app.node.outbox import Outbox
 from app.node.scp import Receiver
-from app.node.sending import check, deliver
-from app.node.settings import Destination, NodeError, Settings
+from app.node.sending import Courier, check
+from app.node.settings import NodeError, Settings
 
 LOG = logging.getLogger("endometer.node")
 LOCK = "node.lock"
@@ -34,20 +33,22 @@ class Node:
         self._lock = _take(settings.folder)
         self.metrics = Metrics()
         self.page: Page | None = None
-        self._stop, self._queued = threading.Event(), threading.Event()
+        self.couriers: list[Courier] = []
         try:
             archive = Archive(settings.folder)
             self.outbox = Outbox(settings.folder, settings.retry_seconds)
-            self.measurer = Measurer(settings, archive, self.outbox, self.metrics, self._queued)
+            self.measurer = Measurer(settings, archive, self.outbox, self.metrics, self._tell)
         except OSError as error:
             raise NodeError(f"{settings.folder} cannot be used: {error.strerror}.") from None
-        self._sender = threading.Thread(target=self._send, name="sender")
         try:
             self.receiver = Receiver(settings, archive, self.metrics, self.measurer.hear)
         except (OSError, NodeError) as error:
             self.measurer.stop()
             raise _deaf(error) from None
-        self._sender.start()
+        self.couriers += [
+            Courier(settings, destination, self.outbox, self.metrics)
+            for destination in settings.destinations
+        ]
         try:
             if settings.metrics_port is not None:
                 self.page = Page(settings.metrics_port, self.metrics, self.problems)
@@ -85,55 +86,27 @@ class Node:
 
     def problems(self) -> list[str]:
         """Return what is wrong, in words without identity."""
-        found = []
+        found = self.measurer.problems()
         if self._free() < self._settings.limits.free_bytes:
             found.append("the disk is full")
-        if not self.measurer.is_alive:
-            found.append("nothing is measured")
-        if not self._sender.is_alive():
+        if not all(courier.is_alive for courier in self.couriers):
             found.append("nothing is sent")
         if not self.receiver.is_alive:
             found.append("nothing is received")
         return found
 
-    def _send(self) -> None:
-        """Send what is due, until told to stop."""
-        while not self._stop.is_set():
-            self._queued.clear()
-            for destination in self._settings.destinations:
-                try:
-                    self._deliver(destination)
-                except Exception as error:  # noqa: BLE001 - the others are still to be served
-                    self.metrics.error()
-                    LOG.error("the outbox failed: %s", type(error).__name__)
-            self._queued.wait(min(1.0, self._settings.retry_seconds))
-
-    def _deliver(self, destination: Destination) -> None:
-        name = destination.name
-        items = self.outbox.due(name)
-        failed: set[str] = set()
-        for item, why in deliver(self._settings, destination, items) if items else ():
-            if why is None:
-                self.outbox.sent(item)
-                self.metrics.sent.labels(name).inc()
-            else:
-                pause = self.outbox.failed(item, why)
-                self.metrics.failed_sends.labels(name).inc()
-                self.metrics.error()
-                if why not in failed:  # once for all that fail alike
-                    failed.add(why)
-                    LOG.warning("%s %s; the next try in %g s", name, why, pause)
-            if self._stop.is_set():
-                break
+    def _tell(self) -> None:
+        """Say that results are queued."""
+        for courier in self.couriers:
+            courier.hear()
 
     def stop(self) -> None:
         """Let open associations end, stop measuring and sending, close everything."""
         LOG.info("stopping")
         self.receiver.stop(self._settings.grace_seconds)
-        self._stop.set()
-        self._queued.set()
         self.measurer.stop()
-        self._sender.join()
+        for courier in self.couriers:
+            courier.stop()
         if self.page is not None:
             self.page.close()
         self.outbox.close()

@@ -138,10 +138,13 @@ class Outbox:
         """Return what is to be sent now, longest due first."""
         query = (
             "SELECT uid, name, attempts FROM results WHERE destination = ? AND state = 'waiting' "
-            "AND due <= ? ORDER BY due, uid LIMIT ?"
+            "AND (due <= ? OR due > ?) ORDER BY due, uid LIMIT ?"
         )
+        now = self._clock()  # one that was set back makes nothing wait longer than it may
         with self._lock:
-            found = self._base.execute(query, (destination, self._clock(), most)).fetchall()
+            found = self._base.execute(
+                query, (destination, now, now + LONGEST_PAUSE, most)
+            ).fetchall()
         return [
             Item(uid, destination, self._files / name, attempts) for uid, name, attempts in found
         ]
@@ -163,7 +166,7 @@ class Outbox:
 
     def failed(self, item: Item, error: str) -> float:
         """Say that a delivery failed, in words without identity; return the pause in seconds."""
-        pause = min(LONGEST_PAUSE, self._retry * 2.0 ** min(item.attempts, 20))
+        pause = self.pause(item.attempts)
         with self._lock:
             self._base.execute(
                 "UPDATE results SET attempts = attempts + 1, due = ?, error = ? "
@@ -171,6 +174,10 @@ class Outbox:
                 (self._clock() + pause, error[:200], item.uid, item.destination),
             )
         return pause
+
+    def pause(self, failures: int) -> float:
+        """Return how long to wait, in seconds, after so many failures and one more."""
+        return min(LONGEST_PAUSE, self._retry * 2.0 ** min(failures, 20))
 
     def count(self, destination: str, state: str) -> int:
         """Return how many results of a destination are in a state."""

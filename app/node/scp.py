@@ -1,7 +1,6 @@
 """The DICOM side: verification (PS3.4 A) and storage (PS3.4 B) of ultrasound."""
 
 import logging
-import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from pynetdicom.service_class import StorageServiceClass
 
 from app.node.admission import Door, Rate, context_of
 from app.node.archive import Archive, Kept
+from app.node.guard import Desk
 from app.node.metrics import Metrics
 from app.node.refusals import SECONDARY_CAPTURE, RefusedError, Why, look_at
 from app.node.settings import Settings
@@ -63,7 +63,8 @@ class Receiver:
         """Listen. Raises NodeError, or OSError where the port is taken."""
         self._settings, self._archive = settings, archive
         self._metrics, self._heard = metrics, heard
-        self._sinks = Sinks(archive.incoming, settings.limits.object_bytes)
+        limits = settings.limits
+        self._sinks = Sinks(archive.incoming, limits.object_bytes, limits.free_bytes)
         if left := self._sinks.clear():
             LOG.info("%d unfinished objects of a former node taken away", left)
         self._rate = Rate(settings.limits.associations_per_minute)
@@ -96,7 +97,7 @@ class Receiver:
         ae = AE(settings.title)
         ae.require_calling_aet = list(settings.callers)
         ae.require_called_aet = settings.require_called
-        ae.maximum_associations = settings.limits.associations
+        ae.maximum_associations = 10_000  # it counts those, too, that have asked for nothing yet
         ae.network_timeout = ae.dimse_timeout = IDLE
         ae.acse_timeout = 10.0  # seconds until a connection must have asked for something
         ae.maximum_pdu_size = 128 * 1024  # fewer, larger fragments than the default of 16 KiB
@@ -115,44 +116,56 @@ class Receiver:
                     (evt.EVT_CONN_CLOSE, self._closed),
                 ],
                 server_class=Door,
+                request_handler=Desk,
                 settings=settings,
                 metrics=self._metrics,
+                tidy=self._abandon,
             ),
         )
 
     def _requested(self, event: Any) -> None:
         """Reject an association where there are too many (PS3.8 table 9-21)."""
         host = event.assoc.requestor.address_info.address
-        if self._stopping.is_set() or not self._rate.allows(host):
-            reason = "stopping" if self._stopping.is_set() else "rate"
+        reason = None
+        if self._stopping.is_set():
+            reason = "stopping"
+        elif not self._rate.allows(host):
+            reason = "rate"
+        elif self._server.associations() > self._settings.limits.associations:
+            reason = "associations"
+        if reason is not None:
             self._metrics.refused.labels(reason).inc()
             LOG.warning("association refused: %s (%s)", reason, host)
-            event.assoc.acse.send_reject(0x02, 0x03, 0x01)  # transient: temporary congestion
+            # Transient: local limit exceeded, or temporary congestion
+            diagnostic = 0x02 if reason == "associations" else 0x01
+            event.assoc.acse.send_reject(0x02, 0x03, diagnostic)
             event.assoc.kill()
 
     def _rejected(self, event: Any) -> None:
         given = event.assoc.acceptor.primitive
-        reason = (
-            REJECTIONS.get(given.diagnostic, "other") if given.result == 0x01 else "associations"
-        )
+        reason = REJECTIONS.get(given.diagnostic, "other")
         self._metrics.refused.labels(reason).inc()
         LOG.warning(
             "association refused: %s (%s)", reason, event.assoc.requestor.address_info.address
         )
 
     def _closed(self, event: Any) -> None:
-        if left := self._sinks.abandon(event.assoc.dul):
+        self._abandon(event.assoc.dul)
+
+    def _abandon(self, owner: threading.Thread | None = None) -> None:
+        if left := self._sinks.abandon(owner):
             LOG.warning("%d objects came in part and were dropped", left)
 
     def _store(self, event: Any) -> int:
         """Keep an object; return the status that its sender hears."""
-        sink = self._sinks.take(event.dataset_path)
+        try:
+            sink = self._sinks.take(event.dataset_path)
+        except KeyError:  # its connection has ended meanwhile
+            return self._refused(Why.INTERNAL)
         limits = self._settings.limits
         try:
             if sink.problem is not None:
                 raise RefusedError(Why.DISK if sink.problem == "disk" else Why.TOO_LARGE)
-            if shutil.disk_usage(self._archive.incoming).free < limits.free_bytes:
-                raise RefusedError(Why.DISK)
             sink.finish()
             names = look_at(
                 sink.path,
@@ -173,9 +186,11 @@ class Receiver:
             sink.close()
             sink.path.unlink(missing_ok=True)
         self._metrics.received.labels(kept.value).inc()
+        if kept is not Kept.CONFLICT:
+            # A duplicate, too: the first may have been kept, and its sender told otherwise.
+            self._heard(names.study_uid)
         if kept is Kept.STORED:
             self._metrics.stored_bytes.inc(sink.size)
-            self._heard(names.study_uid)
         elif kept is Kept.CONFLICT:
             LOG.warning("an object came again with other bytes; it lies in conflicts/, unmeasured")
         return SUCCESS

@@ -1,10 +1,13 @@
 """Results to where they belong: C-STORE to an archive, or STOW-RS to a DICOMweb server."""
 
 import logging
+import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from app.node.outbox import Item
+from app.node.metrics import Metrics
+from app.node.outbox import Item, Outbox
 from app.node.settings import Destination, NodeError, Peer, Settings
 from app.node.steps import reached
 from data.dicomweb import NEEDS
@@ -15,14 +18,27 @@ LOG = logging.getLogger("endometer.node")
 # PS3.4 table B.2-1: warnings of C-STORE; the object was kept.
 WARNINGS = frozenset({0xB000, 0xB006, 0xB007})
 WAIT = 30.0
-Delivered = tuple[Item, str | None]
-"""A result, and why it could not be sent, in words without identity; None if it was."""
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """What became of a result: `why` it was not sent, in words without identity; None if it was.
+
+    `goes_on` is False where the destination is at fault, not the result: nothing else is tried.
+    """
+
+    item: Item
+    why: str | None = None
+    goes_on: bool = True
 
 
 def deliver(
     settings: Settings, destination: Destination, items: Sequence[Item]
 ) -> Iterator[Delivered]:
-    """Send results; yield what became of each as soon as that is known. Raises nothing for them."""
+    """Send results; yield what became of each that was tried, as soon as that is known.
+
+    Ends early where the destination is at fault. Raises nothing for a result or a destination.
+    """
     if isinstance(destination, Peer):
         yield from _store(settings, destination, items)
     else:
@@ -33,50 +49,56 @@ def _store(settings: Settings, peer: Peer, items: Sequence[Item]) -> Iterator[De
     from pydicom import dcmread
     from pynetdicom import AE
 
-    objects = []
-    for item in items:
-        try:
-            objects.append((item, dcmread(item.path)))
-        except Exception as error:  # noqa: BLE001 - one unreadable copy must not stop the others
-            yield item, f"its copy cannot be read ({type(error).__name__})"
     ae = AE(settings.title)
     ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = WAIT
     ae.connection_timeout = WAIT
-    for pair in sorted({(str(o.SOPClassUID), _syntax(o)) for _, o in objects}):
-        ae.add_requested_context(*pair)
+    objects, contexts = [], set()
+    for item in items:
+        try:
+            found = dcmread(item.path)
+            contexts.add((str(found.SOPClassUID), str(found.file_meta.TransferSyntaxUID)))
+            objects.append((item, found))
+        except Exception as error:  # noqa: BLE001 - one unreadable copy must not stop the others
+            yield Delivered(item, f"its copy cannot be read ({type(error).__name__})")
     if not objects:
         return
-    association = ae.associate(peer.host, peer.port, ae_title=peer.title)
+    for pair in sorted(contexts):
+        ae.add_requested_context(*pair)
+    try:
+        association = ae.associate(peer.host, peer.port, ae_title=peer.title)
+    except Exception as error:  # noqa: BLE001 - a name that leads nowhere, for instance
+        yield Delivered(objects[0][0], f"cannot be reached ({type(error).__name__})", goes_on=False)
+        return
     if not association.is_established:
         why = "rejected the association" if association.is_rejected else "cannot be reached"
-        for item, _ in objects:
-            yield item, why
+        yield Delivered(objects[0][0], why, goes_on=False)
         return
     try:
         for item, found in objects:
             reached("sending")
-            yield item, _stored(association, found)
+            done = _stored(association, item, found)
+            yield done
+            if not done.goes_on:
+                return
     finally:
         if association.is_established:
             association.release()
 
 
-def _syntax(found: Any) -> str:
-    return str(found.file_meta.TransferSyntaxUID)
-
-
-def _stored(association: Any, found: Any) -> str | None:
-    """Send one object; return why it failed."""
+def _stored(association: Any, item: Item, found: Any) -> Delivered:
+    """Send one object. After an association that ended, the next one begins with another object."""
     try:
         status = association.send_c_store(found)
     except ValueError:
-        return "does not take objects of this class"
-    except RuntimeError:
-        return "ended the association"
+        return Delivered(item, "does not take objects of this class")
+    except Exception as error:  # noqa: BLE001 - RuntimeError if it has ended, others for the object
+        return Delivered(item, f"ended the association ({type(error).__name__})", goes_on=False)
     code = status.get("Status")
     if code is None:
-        return "gave no answer"
-    return None if code == 0 or code in WARNINGS else f"answered with status 0x{code:04X}"
+        return Delivered(item, "gave no answer", goes_on=False)
+    if code == 0 or code in WARNINGS:
+        return Delivered(item)
+    return Delivered(item, f"answered with status 0x{code:04X}")
 
 
 def _stow(address: Address, items: Sequence[Item]) -> Iterator[Delivered]:
@@ -85,22 +107,90 @@ def _stow(address: Address, items: Sequence[Item]) -> Iterator[Delivered]:
 
     # One attempt: the outbox makes the others.
     limits = Limits(connect_s=WAIT, read_s=WAIT, retries=0)
-    down = None
     with connected(address, Credentials.of(), limits) as server:
         for item in items:
-            if down is not None:  # what befell one would befall all
-                yield item, down
-                continue
             reached("sending")
             try:
                 server.store(item.path)
             except NotTakenError as error:
-                yield item, f"refuses a result: {error}"
+                yield Delivered(item, f"refuses a result: {error}")
             except DicomwebError as error:
-                down = f"takes nothing: {error}"
-                yield item, down
+                yield Delivered(item, f"takes nothing: {error}", goes_on=False)
+                return
             else:
-                yield item, None
+                yield Delivered(item)
+
+
+class Courier:
+    """Sends what is due to one destination, in a thread of its own.
+
+    A destination at fault is left alone for a pause; only what was tried counts as failed, and is
+    behind all others then. So no result keeps up others, and no destination another.
+    """
+
+    def __init__(
+        self, settings: Settings, destination: Destination, outbox: Outbox, metrics: Metrics
+    ) -> None:
+        """Begin."""
+        self._settings, self._destination = settings, destination
+        self._outbox, self._metrics = outbox, metrics
+        self._stop, self._news = threading.Event(), threading.Event()
+        self._failures = 0
+        self._thread = threading.Thread(target=self._work, name="courier")
+        self._thread.start()
+
+    @property
+    def is_alive(self) -> bool:
+        """Tell whether it works."""
+        return self._thread.is_alive()
+
+    def hear(self) -> None:
+        """Note that there is something new."""
+        self._news.set()
+
+    def _work(self) -> None:
+        while not self._stop.is_set():
+            self._news.clear()
+            try:
+                well = self._deliver()
+            except Exception as error:  # noqa: BLE001 - the next try may go well
+                well = False
+                self._metrics.error()
+                LOG.error("the outbox failed: %s", type(error).__name__)
+            self._failures = 0 if well else self._failures + 1
+            if well:
+                self._news.wait(min(1.0, self._settings.retry_seconds))
+            else:
+                self._stop.wait(self._outbox.pause(self._failures - 1))
+
+    def _deliver(self) -> bool:
+        """Send what is due; return whether the destination is well."""
+        name = self._destination.name
+        items = self._outbox.due(name)
+        told: set[str] = set()
+        for done in deliver(self._settings, self._destination, items) if items else ():
+            if done.why is None:
+                self._outbox.sent(done.item)
+                self._failures = 0
+                self._metrics.sent.labels(name).inc()
+            else:
+                pause = self._outbox.failed(done.item, done.why)
+                self._metrics.failed_sends.labels(name).inc()
+                self._metrics.error()
+                if done.why not in told:  # once for all that fail alike
+                    told.add(done.why)
+                    LOG.warning("%s %s; the next try in %g s", name, done.why, pause)
+            if not done.goes_on:
+                return False
+            if self._stop.is_set():
+                break
+        return True
+
+    def stop(self) -> None:
+        """End after the result that is being sent; return when that is so."""
+        self._stop.set()
+        self._news.set()
+        self._thread.join()
 
 
 def check(destinations: Sequence[Destination]) -> None:

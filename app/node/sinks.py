@@ -7,6 +7,7 @@ sender hears a status instead of a broken connection.
 """
 
 import logging
+import shutil
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,14 @@ from typing import Any
 
 LOG = logging.getLogger("endometer.node")
 SUFFIX = ".part"
+# Objects that one connection may have on their way: senders wait for an answer before the next.
+MOST = 4
+# Bytes between two looks at how much of the disk is free.
+STRIDE = 16 * 2**20
+
+
+class TooManyError(Exception):
+    """A connection begins objects without end."""
 
 
 class Sink:
@@ -23,11 +32,12 @@ class Sink:
     `problem` is None, "too large" or "disk"; `size` counts the bytes that came, kept or not.
     """
 
-    def __init__(self, folder: Path, limit: int) -> None:
-        """Open a new file of its own. Never raises."""
+    def __init__(self, folder: Path, limit: int, free: int = 0) -> None:
+        """Open a new file of its own, while `free` bytes of the disk are. Never raises."""
         self.path = folder / f"{token_hex(16)}{SUFFIX}"
         self.name = str(self.path)
         self.limit, self.size = limit, 0
+        self._free, self._looked = free, 0
         self.problem: str | None = None
         self.owner = threading.current_thread()
         self.file = self  # pynetdicom flushes `.file`
@@ -36,12 +46,21 @@ class Sink:
         except OSError as error:
             self._file = None
             self._failed("disk", error)
+        self._look()
+
+    def _look(self) -> None:
+        """See whether there is room for more."""
+        if self.problem is None and shutil.disk_usage(self.path.parent).free < self._free:
+            self._failed("disk")
 
     def write(self, content: bytes) -> int:
         """Keep the bytes, if there is no problem yet."""
         self.size += len(content)
         if self.problem is None and self.size > self.limit:
             self._failed("too large")
+        if self.size - self._looked > STRIDE:
+            self._looked = self.size
+            self._look()
         if self.problem is None:
             try:
                 self._file.write(content)
@@ -89,12 +108,21 @@ class Sinks:
     folder: Path
     limit: int
     """Bytes of one object."""
+    free: int = 0
+    """Bytes of the disk that stay free."""
     _open: dict[str, Sink] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def make(self, **_: Any) -> Sink:
-        """Return a new sink: what pynetdicom calls in place of NamedTemporaryFile."""
-        sink = Sink(self.folder, self.limit)
+        """Return a new sink: what pynetdicom calls in place of NamedTemporaryFile.
+
+        Raises TooManyError for a connection that has begun too many.
+        """
+        owner = threading.current_thread()
+        with self._lock:
+            if sum(sink.owner is owner for sink in self._open.values()) >= MOST:
+                raise TooManyError
+        sink = Sink(self.folder, self.limit, self.free)
         with self._lock:
             self._open[sink.name] = sink
         return sink
@@ -104,10 +132,17 @@ class Sinks:
         with self._lock:
             return self._open.pop(str(path))
 
-    def abandon(self, owner: threading.Thread) -> int:
-        """Take away what an association left that ended in the middle; return how many."""
+    def abandon(self, owner: threading.Thread | None = None) -> int:
+        """Take away what an association left that ended in the middle; return how many.
+
+        Without `owner`, what threads left that are gone: an end is not always told.
+        """
         with self._lock:
-            left = [sink for sink in self._open.values() if sink.owner is owner]
+            left = [
+                sink
+                for sink in self._open.values()
+                if sink.owner is owner or (owner is None and not sink.owner.is_alive())
+            ]
             for sink in left:
                 del self._open[sink.name]
         for sink in left:

@@ -82,6 +82,8 @@ def send(port, files, **options):
         except RuntimeError:
             break
         found.append(answer.get("Status"))
+        if found[-1] is None:  # the association is lost, which its next object would wait to learn
+            break
     if association.is_established:
         association.release()
     return found

@@ -1,11 +1,16 @@
 """The queue of results: nothing is lost while a destination is down, nothing is queued twice."""
 
+import os
+import socket
+import time
+from pathlib import Path
+
 import pytest
-from node_world import RESULTS, Archive, free_port, header, wait_for, write
+from node_world import RESULTS, Archive, clips, free_port, header, send_until_kept, wait_for, write
 from pydicom import dcmread
 
 from app.node.outbox import LONGEST_PAUSE, Outbox, Result
-from app.node.settings import Limits, NodeError, Peer, Settings, read_peer
+from app.node.settings import NodeError, Peer, Settings, read_peer
 from data.dicomweb_address import address_of
 
 
@@ -94,8 +99,6 @@ def test_another_format_is_refused(tmp_path):
 
 
 def test_results_wait_while_the_destination_is_down_and_arrive_once_it_is_up(apart, tmp_path):
-    from node_world import clips, send_until_kept
-
     port = free_port()
     started = apart(destinations=(Peer("PACS", "127.0.0.1", port),))
     assert send_until_kept(started.port, clips(tmp_path / "clips", 4))
@@ -162,26 +165,31 @@ def test_what_a_web_server_answers_decides_what_becomes_of_a_result(tmp_path):
 
     def whys(given):
         answers[:] = given
-        return [why for _, why in deliver(Settings(tmp_path), web, box.due(web.name))]
+        return [
+            (done.why, done.goes_on) for done in deliver(Settings(tmp_path), web, box.due(web.name))
+        ]
 
     try:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("ENDOMETER_DICOMWEB_TOKEN", "sesame")
-            found = whys([(200, {}), (202, failure), (409, {})])
-        assert found[0] is None
-        assert "0xa700" in found[1]
-        assert "HTTP status 409" in found[2]
+            found = whys([(200, {}), (202, failure), (500, {})])
+        assert found[0] == (None, True)
+        for (why, goes_on), word in zip(
+            found[1:], ("0xa700", "HTTP status 500", "cannot be read"), strict=True
+        ):
+            assert word in why
+            assert goes_on
         assert {who for _, who, _ in seen} == {"Bearer sesame"}
-        assert "cannot be read" in found[3]
-        # Who is not let in is not tried for every object.
-        refused = whys([(401, {})])
-        assert len(refused) == 4
-        assert len(set(refused)) == 1
-        assert "HTTP status 401" in refused[0]
+        # Who is not let in need not try every object.
+        ((why, goes_on),) = whys([(401, {})])
+        assert "HTTP status 401" in why
+        assert not goes_on
     finally:
         server.shutdown()
         server.server_close()
-    assert all("did not come" in why for why in whys([]))
+    ((why, goes_on),) = whys([])
+    assert "did not come" in why
+    assert not goes_on
     box.close()
 
 
@@ -192,8 +200,84 @@ def test_destinations_are_read_or_refused():
             read_peer(text)
 
 
-def test_the_limits_are_those_of_the_documentation():
-    assert Limits() == Limits(2048 * 2**20, 10, 600, 1024 * 2**20)
+def test_a_result_that_ends_the_association_keeps_no_other(tmp_path, archive):
+    """Such an archive takes all but one, which is tried again behind them."""
+    from app.node.metrics import Metrics
+    from app.node.sending import Courier
+
+    poison = "1.2.3.0"  # the first in order
+
+    def answer(data):
+        if data.SOPInstanceUID == poison:
+            there.server.active_associations[0].abort()
+        return 0x0000
+
+    there = archive(answer=answer)
+    box = Outbox(tmp_path, 0.3)
+    peer = Peer("PACS", "127.0.0.1", there.port)
+    box.queue({}, [result(tmp_path / "made", n) for n in range(5)], [peer.name])
+    courier = Courier(Settings(tmp_path, retry_seconds=0.3), peer, box, Metrics())
+    try:
+        assert wait_for(lambda: box.count(peer.name, "sent") >= 4)
+    finally:
+        courier.stop()
+    assert {f"1.2.3.{n}" for n in range(1, 5)} <= {uid for uid, _ in there.got}
+    box.close()
+
+
+def test_a_destination_that_is_down_keeps_no_other_waiting(apart, archive, tmp_path):
+    there, silent = archive(), socket.create_server(("127.0.0.1", 0))  # takes calls, says nothing
+    down = Peer("DOWN", "127.0.0.1", silent.getsockname()[1])
+    lost = Peer("LOST", "no-such-host.invalid", 104)
+    up = Peer("PACS", "127.0.0.1", there.port)
+    started = apart(destinations=(down, lost, up))
+    try:
+        assert send_until_kept(started.port, clips(tmp_path / "clips", 2))
+        began = time.monotonic()
+        assert wait_for(lambda: len(there.uids()) == 2, 20)
+        assert time.monotonic() - began < 20  # the silent one is given 30 s
+        assert wait_for(lambda: "LOST@no-such-host.invalid:104 cannot be reached" in started.log())
+    finally:
+        silent.close()
+
+
+def test_a_clock_that_was_set_back_makes_nothing_wait_for_ever(outbox, clock, tmp_path):
+    outbox.queue({}, [result(tmp_path / "made", 1)], ["A"])
+    (item,) = outbox.due("A")
+    outbox.failed(item, "cannot be reached")
+    assert not outbox.due("A")
+    clock.now -= 30 * 86_400
+    assert outbox.due("A")
+
+
+def test_what_is_committed_is_on_the_disk(outbox, tmp_path, monkeypatch):
+    """The copy of a result is flushed before its row, and SQLite flushes every commit."""
+    seen = []
+    flush, commit = os.fsync, Outbox.is_done
+    monkeypatch.setattr(os, "fsync", lambda handle: seen.append(name_of(handle)) or flush(handle))
+    made = result(tmp_path / "made", 1)
+    outbox.queue({"s": "d"}, [made], ["A"])
+    assert seen == [f"{made.path.name}.part", "outbox"]
+    assert commit(outbox, "s", "d")
+    assert outbox._base.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+
+
+def name_of(handle):
+    return Path(f"/proc/self/fd/{handle}").readlink().name
+
+
+def test_the_command_says_what_the_settings_say(monkeypatch, tmp_path):
+    """The defaults stand in two places."""
+    from typer.testing import CliRunner
+
+    from app import noding
+    from app.cli import app
+
+    seen = []
+    monkeypatch.setattr(noding, "run", seen.append)
+    found = CliRunner().invoke(app, ["node", "--out", str(tmp_path / "node")])
+    assert found.exit_code == 0, found.output
+    assert seen == [Settings(tmp_path / "node")]
 
 
 def test_a_result_that_cannot_be_read_stops_no_other(tmp_path, archive):
@@ -205,7 +289,7 @@ def test_a_result_that_cannot_be_read_stops_no_other(tmp_path, archive):
     box.queue({}, [result(tmp_path / "made", n) for n in range(2)], [peer.name])
     first, second = box.due(peer.name)
     first.path.write_bytes(b"no DICOM")
-    found = dict(deliver(Settings(tmp_path), peer, [first, second]))
+    found = {done.item: done.why for done in deliver(Settings(tmp_path), peer, [first, second])}
     assert "cannot be read" in found[first]
     assert found[second] is None
     assert dcmread(second.path).SOPInstanceUID == there.got[0][0]

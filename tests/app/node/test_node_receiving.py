@@ -166,6 +166,7 @@ def test_a_connection_that_says_nothing_holds_no_place(node):
     association = open_association(started.receiver.port)
     assert association.is_established
     association.release()
+    assert wait_for(lambda: not server.active_associations, 5)
     silent = socket.create_connection(("127.0.0.1", started.receiver.port))
     assert wait_for(lambda: server.active_associations, 5)
     began = time.monotonic()
