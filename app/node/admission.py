@@ -95,7 +95,7 @@ class Door(ThreadedAssociationServer):
     ) -> None:
         """Listen; `tidy` is called a few times a second. Raises OSError."""
         self.settings, self.metrics, self._tidy = settings, metrics, tidy
-        self._coming: list[str] = []
+        self._coming: set[tuple[str, int]] = set()
         self._counting = threading.Lock()
         self._told: dict[str, float] = {}
         self._closed: dict[Association, float] = {}
@@ -131,19 +131,19 @@ class Door(ThreadedAssociationServer):
 
     def _is_crowded(self, host: str) -> bool:
         """Tell whether too many connections have not asked for an association yet."""
-        silent = [
-            each.requestor.address_info.address if each.requestor.address_info else ""
-            for each in self.active_associations
-            if each.requestor.primitive is None
-        ]
         with self._counting:
-            silent += self._coming  # still speaking TLS
-        return len(silent) >= SPARE or silent.count(host) >= SPARE_OF_ONE
+            silent = set(self._coming)  # no association yet, or speaking TLS
+        for each in self.active_associations:
+            address = each.requestor.address_info
+            if each.requestor.primitive is None and address is not None:
+                silent.add((address.address, address.port))
+        from_host = sum(address == host for address, _ in silent)
+        return len(silent) >= SPARE or from_host >= SPARE_OF_ONE
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Serve a connection in a thread of its own."""
         with self._counting:
-            self._coming.append(client_address[0])
+            self._coming.add(client_address[:2])
         super().process_request(request, client_address)
 
     def _is_allowed(self, host: str) -> bool:
@@ -168,7 +168,7 @@ class Door(ThreadedAssociationServer):
             self.shutdown_request(request)
         finally:
             with self._counting:
-                self._coming.remove(client_address[0])
+                self._coming.discard(client_address[:2])
 
     def service_actions(self) -> None:
         """Let go of connections that were closed before a word was said.
