@@ -52,13 +52,15 @@ class Node:
         try:
             if settings.metrics_port is not None:
                 self.page = Page(settings.metrics_port, self.metrics, self.problems)
-        except OSError as error:
-            self.stop()
-            raise _deaf(error) from None
-        self._watch(archive)
+            self._watch(archive)
+            left = self.outbox.stranded([each.name for each in settings.destinations])
+        except BaseException as error:
+            self.stop()  # its threads would outlive it
+            if isinstance(error, OSError):
+                raise _deaf(error) from None
+            raise
         LOG.info("%d objects; %s", len(archive), limits_in_words(settings.limits))
-        names = [each.name for each in settings.destinations]
-        if left := self.outbox.stranded(names):
+        if left:
             LOG.warning("%d results wait for a destination that is not named any more", left)
 
     def _watch(self, archive: Archive) -> None:

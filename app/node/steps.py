@@ -1,7 +1,8 @@
 """The steps between which a node may die: each has a name, and tests end the process at one.
 
 Every durable change of the node lies between two of them, so that a test which kills the process
-at each step has seen every state that a power cut can leave.
+at each step has seen every state that a killed process can leave. (A power cut also takes what is
+not flushed: tests watch the order of flushes.)
 """
 
 from collections.abc import Callable
