@@ -7,6 +7,7 @@ import typer
 
 if TYPE_CHECKING:
     from imaging.calibration import Calibration
+    from inference.dicom.maker import Kind
 
 DEVICES = ("auto", "cpu", "cuda")
 Device = Annotated[str, typer.Option(metavar="|".join(DEVICES), help="Where to compute.")]
@@ -54,6 +55,22 @@ def user_calibration(text: str) -> "Calibration":
     if isinstance(scale, Calibration):
         return scale
     raise usage(f"--spacing {text}: {scale.message}")
+
+
+def read_kinds(text: str | None, option: str) -> "frozenset[Kind]":
+    """Return the kinds of results of `option sr,seg,sc`; raise what ends a call with others."""
+    from inference.dicom.maker import Kind, MissingExtraError, require_highdicom
+
+    if text is None:
+        return frozenset()
+    try:
+        kinds = frozenset(Kind(part.strip().lower()) for part in text.split(","))
+        require_highdicom()
+    except ValueError:
+        raise usage(f"{option} {text!r} is no list of sr, seg and sc, such as sr,sc.") from None
+    except MissingExtraError as error:
+        raise usage(f"{option}: {error}") from None
+    return kinds
 
 
 def read_key(path: Path | None, option: str = "--pseudonymise") -> bytes | None:

@@ -17,12 +17,12 @@ from app.base import (
     check_device,
     end,
     read_key,
+    read_kinds,
     usage,
     user_calibration,
 )
 
 if TYPE_CHECKING:
-    from inference.dicom.maker import Kind
     from inference.jobs import Engine
     from inference.run import Run
     from models.bundle import Bundle
@@ -211,7 +211,7 @@ def measure(  # noqa: PLR0913, PLR0917 - a command line's options are its interf
     output = None
     if out is not None:
         folder = shard_folder(out, *part) if shard else out
-        output = Output(folder, _read_kinds(dicom), names_in_report)
+        output = Output(folder, read_kinds(dicom, "--dicom"), names_in_report)
     options = {
         "sources": sources,
         "bundle": model,
@@ -334,22 +334,6 @@ def gather(
     except OutputError as error:
         raise end(str(error)) from None
     raise _ended(run, out, table=True)
-
-
-def _read_kinds(text: str | None) -> "frozenset[Kind]":
-    """Return the kinds of `--dicom sr,seg,sc`."""
-    from inference.dicom.maker import Kind, MissingExtraError, require_highdicom
-
-    if text is None:
-        return frozenset()
-    try:
-        kinds = frozenset(Kind(part.strip().lower()) for part in text.split(","))
-        require_highdicom()
-    except ValueError:
-        raise usage(f"--dicom {text!r} is no list of sr, seg and sc, such as sr,sc.") from None
-    except MissingExtraError as error:
-        raise usage(f"--dicom: {error}") from None
-    return kinds
 
 
 def _read_shard(text: str | None) -> tuple[int, int]:

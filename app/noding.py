@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.base import Device, Model, check_device, usage
+from app.base import Device, Model, check_device, read_kinds, usage
 
 if TYPE_CHECKING:
     from app.node.settings import Destination, Settings
-    from inference.dicom.maker import Kind
 
 commands = typer.Typer()
 WHO, HOW_MUCH, BACK = "Who may send", "Limits", "Results that go back"
@@ -191,7 +190,7 @@ def node(  # noqa: PLR0913, PLR0917 - a command line's options are its interface
             ),
             measure=measures,
             quiet_seconds=quiet_seconds,
-            kinds=_kinds(results),
+            kinds=read_kinds(results, "--results"),
             destinations=_destinations(send_to or [], stow or [], plain_http),
             retry_seconds=retry_seconds,
             metrics_port=metrics_port,
@@ -224,15 +223,6 @@ def run(settings: "Settings") -> None:
     sys.stdout.flush()
     told.wait()
     started.stop()
-
-
-def _kinds(text: str) -> "frozenset[Kind]":
-    from inference.dicom.maker import Kind
-
-    try:
-        return frozenset(Kind(part.strip().lower()) for part in text.split(","))
-    except ValueError:
-        raise usage(f"--results {text!r} is no list of sr, seg and sc, such as sr,sc.") from None
 
 
 def _destinations(
