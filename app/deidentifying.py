@@ -112,8 +112,11 @@ def _check_places(source: Path, out: Path, key: Path | None, mapping: Path | Non
     place = out.resolve()
     if out.exists() and not out.is_dir():
         raise usage(f"{out} is no folder.")
-    if place == source.resolve():
-        raise usage("SRC and OUT are the same; the new files need a folder of their own.")
+    if place == source.resolve() or source.resolve() in place.parents:
+        raise usage(
+            "OUT is SRC, or lies in it, where the next run would take the new files for old ones; "
+            "name a folder of its own."
+        )
     for option, path in (("--key", key), ("--mapping", mapping)):
         if path is not None and place in path.resolve().parents:
             raise usage(f"{option} {path} lies in OUT; it tells who is who and is kept apart.")

@@ -223,6 +223,8 @@ def measure(  # noqa: PLR0913, PLR0917 - a command line's options are its interf
     }
     how = _measure if server is None else partial(_measure_remote, server)
     run = how(options, as_json=as_json, json_logs=json_logs)
+    if not run.files and not shard and server is not None:
+        raise usage(f"{server.address.name} has nothing of what was asked for: {server.asked}.")
     if not run.files and not shard:
         raise usage(
             f"no DICOM, PNG, JPEG or TIFF files in {', '.join(map(str, sources))} "

@@ -191,7 +191,9 @@ def node(  # noqa: PLR0913, PLR0917 - a command line's options are its interface
             measure=measures,
             quiet_seconds=quiet_seconds,
             kinds=read_kinds(results, "--results"),
-            destinations=_destinations(send_to or [], stow or [], plain_http),
+            destinations=_destinations(
+                send_to or [], stow or [], plain_http, read_title(aet), port
+            ),
             retry_seconds=retry_seconds,
             metrics_port=metrics_port,
             threshold_mm=threshold,
@@ -226,14 +228,17 @@ def run(settings: "Settings") -> None:
 
 
 def _destinations(
-    peers: list[str], servers: list[str], plain_http: bool
+    peers: list[str], servers: list[str], plain_http: bool, title: str, port: int
 ) -> "tuple[Destination, ...]":
     """Return where results go, each once. Raises NodeError."""
     from app.node.settings import NodeError, read_peer
-    from data.dicomweb_address import address_of
+    from data.dicomweb_address import address_of, is_here
     from data.dicomweb_answers import DicomwebError
 
-    found: list[Destination] = list(map(read_peer, peers))
+    called = list(map(read_peer, peers))
+    if any(peer.title == title and peer.port == port and is_here(peer.host) for peer in called):
+        raise NodeError("--send-to names the node itself.")
+    found: list[Destination] = [*called]
     try:
         found += [address_of(server, plain_http=plain_http) for server in servers]
     except DicomwebError as error:

@@ -60,6 +60,14 @@ class Remote:
     query: "Query"
     stow: bool
 
+    @property
+    def asked(self) -> str:
+        """What is asked of it, in words."""
+        study, since = self.query.study, self.query.since
+        day = date.fromisoformat(since).isoformat() if since else ""
+        which = f"study {study}" if study else f"studies of {day} or later (StudyDate)"
+        return f"{', '.join(self.query.modalities)} of {which}"
+
     def check(self, *, dicom: str | None, engine: str) -> None:
         """Raise what ends a call whose other options do not fit."""
         if self.stow and not dicom:

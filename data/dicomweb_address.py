@@ -31,7 +31,9 @@ def address_of(text: str, *, plain_http: bool = False) -> Address:
     except ValueError:
         said, host, port = None, None, None
     if not said or not host or parts.query or parts.fragment:
-        raise DicomwebError("a DICOMweb source looks like dicomweb://HOST/PATH, or HOST:PORT/PATH.")
+        raise DicomwebError(
+            "a DICOMweb server is named as dicomweb://HOST/PATH or dicomweb://HOST:PORT/PATH."
+        )
     if "@" in parts.netloc:
         raise DicomwebError(
             "a login does not belong into the address, where others can read it: set "

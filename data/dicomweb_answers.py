@@ -54,7 +54,8 @@ def asking(what: str) -> Iterator[None]:
     except requests.exceptions.SSLError:
         raise DicomwebError(
             f"{what} was not asked for: the server's certificate is not trusted. Name the "
-            "hospital's authority in REQUESTS_CA_BUNDLE."
+            "hospital's authority in REQUESTS_CA_BUNDLE, or say dicomweb+http:// if the server has "
+            "no TLS."
         ) from None
     except MultipartError as error:
         raise BrokenOffError(

@@ -69,6 +69,23 @@ def test_the_compose_file_says_where_everything_is():
     assert int(re.search(r"TimeoutStopSec=(\d+)", UNIT.read_text(encoding="utf-8"))[1]) >= 180
 
 
+def test_orthanc_knows_the_node_and_the_node_orthanc():
+    said = json.loads((TOP / "deploy/orthanc.json").read_text(encoding="utf-8"))
+    orthanc, node = (compose()["services"][name] for name in ("orthanc", "node"))
+    address = {
+        name: each["networks"]["dicom"]["ipv4_address"]
+        for name, each in (("orthanc", orthanc), ("node", node))
+    }
+    words = shlex.split(node["command"])
+    option = dict(zip(words[1::2], words[2::2], strict=False))
+    assert said["DicomModalities"]["endometer"] == ["ENDOMETER", address["node"], 11112]
+    assert (option["--aet"], option["--port"]) == ("ENDOMETER", "11112")
+    assert f"--send-to {said['DicomAet']}@{address['orthanc']}:4242" in node["command"]
+    mounted = {volume.split(":")[1]: volume.split(":")[0] for volume in orthanc["volumes"]}
+    for script in said["LuaScripts"]:
+        assert (TOP / "deploy" / mounted[script]).is_file()
+
+
 def test_the_containerfile_installs_extras_that_there_are():
     project = tomllib.loads((TOP / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     text = (TOP / "deploy/Containerfile").read_text(encoding="utf-8")

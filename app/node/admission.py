@@ -58,6 +58,9 @@ class Rate:
 
 def context_of(tls: Tls) -> ssl.SSLContext:
     """Return what TLS needs. Raises NodeError for files that cannot be used."""
+    for path in (tls.certificate, tls.key, tls.clients):
+        if path is not None and not path.is_file():
+            raise NodeError(f"there is no file {path}, which TLS needs.")
     try:
         context = ssl.create_default_context(
             ssl.Purpose.CLIENT_AUTH, cafile=tls.clients and str(tls.clients)
@@ -66,8 +69,8 @@ def context_of(tls: Tls) -> ssl.SSLContext:
         context.load_cert_chain(tls.certificate, tls.key)
     except (OSError, ValueError) as error:
         raise NodeError(
-            f"certificate, key or authority cannot be used: {error}. They are PEM files; the key "
-            "has no password."
+            f"certificate, key or authority cannot be used ({error}). They are PEM files; the key "
+            "belongs to the certificate and has no password."
         ) from None
     if tls.clients is not None:
         context.verify_mode = ssl.CERT_REQUIRED

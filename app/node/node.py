@@ -44,7 +44,7 @@ class Node:
             self.receiver = Receiver(settings, archive, self.metrics, self.measurer.hear)
         except (OSError, NodeError) as error:
             self.measurer.stop()
-            raise _deaf(error) from None
+            raise _deaf(error, f"{settings.host}:{settings.port}") from None
         self.couriers += [
             Courier(settings, destination, self.outbox, self.metrics)
             for destination in settings.destinations
@@ -57,9 +57,15 @@ class Node:
         except BaseException as error:
             self.stop()  # its threads would outlive it
             if isinstance(error, OSError):
-                raise _deaf(error) from None
+                raise _deaf(error, f"127.0.0.1:{settings.metrics_port}") from None
             raise
         LOG.info("%d objects; %s", len(archive), limits_in_words(settings.limits))
+        LOG.info(
+            "studies are measured after %g s without news; results go to %s; %s",
+            settings.quiet_seconds,
+            ", ".join(each.name for each in settings.destinations) or "nobody",
+            "TLS" if settings.tls else "no TLS",
+        )
         if left:
             LOG.warning("%d results wait for a destination that is not named any more", left)
 
@@ -90,9 +96,9 @@ class Node:
         """Return what is wrong, in words without identity."""
         found = self.measurer.problems()
         if self._free() < self._settings.limits.free_bytes:
-            found.append("the disk is full")
-        if not all(courier.is_alive for courier in self.couriers):
-            found.append("nothing is sent")
+            found.append("less is free on the disk than --min-free-mb")
+        for courier in self.couriers:
+            found += courier.problems()
         if not self.receiver.is_alive:
             found.append("nothing is received")
         return found
@@ -116,16 +122,20 @@ class Node:
         LOG.info("stopped")
 
 
-def _deaf(error: OSError | NodeError) -> NodeError:
-    why = error.strerror if isinstance(error, OSError) else error
+def _deaf(error: OSError | NodeError, where: str) -> NodeError:
+    if isinstance(error, NodeError):
+        return error
     return NodeError(
-        f"the node cannot listen: {why}. Name another --port, --metrics-port or --host."
+        f"the node cannot listen on {where}: {error.strerror}. Name another --port, --metrics-port "
+        "or --host."
     )
 
 
 def _take(folder: Path) -> BinaryIO:
     """Make a folder one's own; the operating system takes it back from a process that dies."""
     try:
+        if folder.exists() and not folder.is_dir():
+            raise NodeError(f"{folder} is a file, not a folder.")
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = (folder / LOCK).open("ab")
     except OSError as error:

@@ -3,8 +3,10 @@
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, cast
+from weakref import WeakKeyDictionary
 
 import pynetdicom
 from pydicom.pixels.decoders.base import get_decoder
@@ -67,6 +69,8 @@ class Receiver:
         self._sinks = Sinks(archive.incoming, limits.object_bytes, limits.free_bytes)
         if left := self._sinks.clear():
             LOG.info("%d unfinished objects of a former node taken away", left)
+        self._outcomes: WeakKeyDictionary[Any, Counter[str]] = WeakKeyDictionary()
+        """What became of the objects of each association."""
         self._rate = Rate(settings.limits.associations_per_minute)
         self._stopping = threading.Event()
         # Its messages quote what peers say; ours do not.
@@ -151,6 +155,9 @@ class Receiver:
 
     def _closed(self, event: Any) -> None:
         self._abandon(event.assoc.dul)
+        if outcomes := self._outcomes.pop(event.assoc, None):
+            told = ", ".join(f"{number} {outcome}" for outcome, number in outcomes.items())
+            LOG.info("objects from %s: %s", event.assoc.requestor.address_info.address, told)
 
     def _abandon(self, owner: threading.Thread | None = None) -> None:
         if left := self._sinks.abandon(owner):
@@ -158,10 +165,21 @@ class Receiver:
 
     def _store(self, event: Any) -> int:
         """Keep an object; return the status that its sender hears."""
+        outcomes = self._outcomes.setdefault(event.assoc, Counter())
+        try:
+            kept = self._keep(event)
+        except RefusedError as error:
+            outcomes["refused"] += 1
+            return self._refused(error.why)
+        outcomes[kept.value] += 1
+        return SUCCESS
+
+    def _keep(self, event: Any) -> Kept:
+        """Keep an object. Raises RefusedError."""
         try:
             sink = self._sinks.take(event.dataset_path)
         except KeyError:  # its connection has ended meanwhile
-            return self._refused(Why.INTERNAL)
+            raise RefusedError(Why.INTERNAL) from None
         limits = self._settings.limits
         try:
             if sink.problem is not None:
@@ -174,14 +192,14 @@ class Receiver:
                 limits.object_bytes,
             )
             kept = self._archive.keep(sink, names.object_uid, names.study_uid)
-        except RefusedError as error:
-            return self._refused(error.why)
+        except RefusedError:
+            raise
         except OSError as error:
             LOG.error("an object cannot be kept: %s", error.strerror)
-            return self._refused(Why.DISK)
+            raise RefusedError(Why.DISK) from None
         except Exception as error:  # noqa: BLE001 - a sender must hear that nothing was kept
             LOG.error("an object cannot be kept: %s", type(error).__name__)
-            return self._refused(Why.INTERNAL)
+            raise RefusedError(Why.INTERNAL) from None
         finally:
             sink.close()
             sink.path.unlink(missing_ok=True)
@@ -193,7 +211,7 @@ class Receiver:
             self._metrics.stored_bytes.inc(sink.size)
         elif kept is Kept.CONFLICT:
             LOG.warning("an object came again with other bytes; it lies in conflicts/, unmeasured")
-        return SUCCESS
+        return kept
 
     def _refused(self, why: Why) -> int:
         self._metrics.refused.labels(why.reason).inc()

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,8 @@ LOG = logging.getLogger("endometer.node")
 # PS3.4 table B.2-1: warnings of C-STORE; the object was kept.
 WARNINGS = frozenset({0xB000, 0xB006, 0xB007})
 WAIT = 30.0
+# Seconds at fault after which a destination is a problem of the node.
+PATIENCE = 600.0
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ def _stored(association: Any, item: Item, found: Any) -> Delivered:
     try:
         status = association.send_c_store(found)
     except ValueError:
-        return Delivered(item, "does not take objects of this class")
+        return Delivered(item, f"does not take objects of the class {found.SOPClassUID.name}")
     except Exception as error:  # noqa: BLE001 - RuntimeError if it has ended, others for the object
         return Delivered(item, f"ended the association ({type(error).__name__})", goes_on=False)
     code = status.get("Status")
@@ -136,13 +139,19 @@ class Courier:
         self._outbox, self._metrics = outbox, metrics
         self._stop, self._news = threading.Event(), threading.Event()
         self._failures = 0
+        self._since: float | None = None
+        """When the destination was first at fault, if it still is."""
         self._thread = threading.Thread(target=self._work, name="courier")
         self._thread.start()
 
-    @property
-    def is_alive(self) -> bool:
-        """Tell whether it works."""
-        return self._thread.is_alive()
+    def problems(self) -> list[str]:
+        """Return what is wrong, in words without identity."""
+        if not self._thread.is_alive():
+            return ["nothing is sent"]
+        since = self._since
+        if since is None or time.monotonic() - since < PATIENCE:
+            return []
+        return [f"{self._destination.name} has taken nothing for {PATIENCE / 60:.0f} minutes"]
 
     def hear(self) -> None:
         """Note that there is something new."""
@@ -157,34 +166,41 @@ class Courier:
                 well = False
                 self._metrics.error()
                 LOG.error("the outbox failed: %s", type(error).__name__)
-            self._failures = 0 if well else self._failures + 1
             if well:
+                self._failures, self._since = 0, None
                 self._news.wait(min(1.0, self._settings.retry_seconds))
-            else:
-                self._stop.wait(self._outbox.pause(self._failures - 1))
+                continue
+            self._since = self._since or time.monotonic()
+            pause = self._outbox.pause(self._failures)
+            self._failures += 1
+            LOG.warning("%s is left alone for %g s", self._destination.name, pause)
+            self._stop.wait(pause)
 
     def _deliver(self) -> bool:
         """Send what is due; return whether the destination is well."""
         name = self._destination.name
         items = self._outbox.due(name)
         told: set[str] = set()
+        sent = 0
+        done = None
         for done in deliver(self._settings, self._destination, items) if items else ():
             if done.why is None:
                 self._outbox.sent(done.item)
-                self._failures = 0
+                sent += 1
+                self._failures, self._since = 0, None
                 self._metrics.sent.labels(name).inc()
             else:
-                pause = self._outbox.failed(done.item, done.why)
+                self._outbox.failed(done.item, done.why)
                 self._metrics.failed_sends.labels(name).inc()
                 self._metrics.error()
                 if done.why not in told:  # once for all that fail alike
                     told.add(done.why)
-                    LOG.warning("%s %s; the next try in %g s", name, done.why, pause)
-            if not done.goes_on:
-                return False
-            if self._stop.is_set():
+                    LOG.warning("%s %s", name, done.why)
+            if not done.goes_on or self._stop.is_set():
                 break
-        return True
+        if sent:
+            LOG.info("%s has taken %d results", name, sent)
+        return done is None or done.goes_on
 
     def stop(self) -> None:
         """End after the result that is being sent; return when that is so."""

@@ -121,7 +121,7 @@ def read_title(text: str) -> str:
 def read_network(text: str) -> Network:
     """Return the network of `192.0.2.0/24` or of one address. Raises NodeError."""
     try:
-        return ipaddress.ip_network(text.strip())
+        return ipaddress.ip_network(text.strip(), strict=False)  # of one of its addresses, too
     except ValueError as error:
         raise NodeError(
             f"{text!r} is no network such as 192.0.2.0/24 or 192.0.2.7: {error}."
@@ -132,5 +132,7 @@ def read_peer(text: str) -> Peer:
     """Return the destination of `AET@HOST:PORT`. Raises NodeError."""
     found = _PEER.fullmatch(text.strip())
     if found is None or not 0 < int(found["port"]) < 2**16:
-        raise NodeError(f"{text!r} is not AET@HOST:PORT, such as PACS@192.0.2.7:104.")
+        raise NodeError(
+            f"{text!r} is not AET@HOST:PORT, such as PACS@192.0.2.7:104; ports end at 65535."
+        )
     return Peer(read_title(found["title"]), found["host"].strip("[]"), int(found["port"]))

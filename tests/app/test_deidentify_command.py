@@ -160,6 +160,8 @@ def test_a_short_key_and_the_same_folder_and_no_source_are_wrong_usage(archive, 
     (tmp_path / "short").write_text("abc")
     assert call(archive, tmp_path / "out", "--key", tmp_path / "short").exit_code == 2
     assert call(archive, archive).exit_code == 2
+    assert call(archive, archive / "new" / "out").exit_code == 2
+    assert not (archive / "new").exists()
     assert call(tmp_path / "nothing", tmp_path / "out").exit_code == 2
     assert call(archive / "notes.txt", tmp_path / "out").exit_code == 1
 

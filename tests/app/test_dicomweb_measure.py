@@ -94,6 +94,15 @@ def test_a_server_that_lists_nothing_more_leaves_the_tables_as_they_were(instanc
         assert rows(out) == before
 
 
+def test_a_server_that_has_nothing_of_what_was_asked_for_says_so(tmp_path):
+    with faulty({}) as faults:
+        done = run(faults.address, "--since", "2026-01-31", "--out", tmp_path / "out")
+    assert done.returncode == 2
+    said = " ".join(done.stderr.split())
+    assert f"{faults.address} has nothing of what was asked for" in said
+    assert "US of studies of 2026-01-31 or later" in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [

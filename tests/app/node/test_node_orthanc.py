@@ -14,6 +14,7 @@ from orthanc_server import orthanc
 from data.phantom.dicom import make_phantom, write_dicom
 
 SECRET = "SECRET^ANNA"
+FORWARD = Path(__file__).parents[3] / "deploy/forward.lua"
 
 
 @pytest.mark.parametrize("route", ["c-store", "stow"])
@@ -27,21 +28,22 @@ def test_scanner_to_orthanc_to_node_and_back(tmp_path, route):
         said = {"PatientName": SECRET, "PatientID": "SECRET-1", "StudyInstanceUID": "1.2.826.7.1"}
         write_dicom(make_phantom((seed,), mm), path, said)
     node_of = {"endometer": ("ENDOMETER", "127.0.0.1", port)}
-    with orthanc(tmp_path / "orthanc", modalities=node_of, DicomAlwaysAllowStore=True) as server:
+    settings = {"DicomAlwaysAllowStore": True, "LuaScripts": [str(FORWARD)]}
+    with orthanc(tmp_path / "orthanc", modalities=node_of, **settings) as server:
         back = {
             "c-store": ("--send-to", f"{server.title}@127.0.0.1:{server.dicom}"),
             "stow": ("--stow", f"dicomweb+http://{server.dicomweb}"),
         }[route]
         with running(tmp_path, "--port", str(port), *back) as process:
             assert send_until_kept(server.dicom, clips)
-            studies = server.ask("/studies")
-            sent = server.ask("/modalities/endometer/store", f'"{studies[0]}"'.encode())
-            assert sent["FailedInstancesCount"] == 0
+            studies = server.ask("/studies")  # it sends them on by itself
             # Two clips, a report and a picture of each
             assert wait_for(lambda: server.ask("/statistics")["CountInstances"] == 6, 60), log(
                 tmp_path
             )
             assert wait_for(lambda: not list((tmp_path / "node/outbox").iterdir()), 10)
+            # What came back did not go round
+            assert "own_result" not in log(tmp_path)
             process.send_signal(signal.SIGTERM)
             assert process.wait(60) == 0, log(tmp_path)
         found = [tags(server, name) for name in server.ask("/instances")]
@@ -128,4 +130,9 @@ def test_a_refused_call_says_why(tmp_path):
     assert "sesame" not in password.stderr
     plain = call("--stow", "dicomweb+http://pacs.example/dicom-web")
     assert (plain.returncode, "--plain-http" in plain.stderr) == (2, True)
+    itself = call("--send-to", "ENDOMETER@localhost:11112")
+    assert (itself.returncode, "the node itself" in itself.stderr) == (2, True)
     assert not (tmp_path / "node").exists()
+    lacking = call("--certificate", str(tmp_path / "no.pem"), "--key", str(tmp_path / "no.key"))
+    assert (lacking.returncode, "no.pem" in lacking.stderr) == (2, True)
+    assert "cannot listen" not in lacking.stderr

@@ -1,5 +1,6 @@
 """The queue of results: nothing is lost while a destination is down, nothing is queued twice."""
 
+import logging
 import os
 import socket
 import time
@@ -10,7 +11,7 @@ from node_world import RESULTS, Archive, clips, free_port, header, send_until_ke
 from pydicom import dcmread
 
 from app.node.outbox import LONGEST_PAUSE, Outbox, Result
-from app.node.settings import NodeError, Peer, Settings, read_peer
+from app.node.settings import NodeError, Peer, Settings, read_network, read_peer
 from data.dicomweb_address import address_of
 
 
@@ -102,7 +103,7 @@ def test_results_wait_while_the_destination_is_down_and_arrive_once_it_is_up(apa
     port = free_port()
     started = apart(destinations=(Peer("PACS", "127.0.0.1", port),))
     assert send_until_kept(started.port, clips(tmp_path / "clips", 4))
-    assert wait_for(lambda: "cannot be reached; the next try" in started.log())
+    assert wait_for(lambda: "cannot be reached" in started.log())
     refusing = Archive(port, answer=lambda data: 0xA700)
     assert wait_for(lambda: "status 0xA700" in started.log())
     assert not refusing.got
@@ -195,6 +196,7 @@ def test_what_a_web_server_answers_decides_what_becomes_of_a_result(tmp_path):
 
 def test_destinations_are_read_or_refused():
     assert read_peer("PACS@[::1]:104") == Peer("PACS", "::1", 104)
+    assert str(read_network("192.0.2.7/24")) == "192.0.2.0/24"
     for text in ("PACS", "PACS@host", "PACS@host:0", "P\\A@host:104", "@host:104"):
         with pytest.raises(NodeError):
             read_peer(text)
@@ -239,6 +241,33 @@ def test_a_destination_that_is_down_keeps_no_other_waiting(apart, archive, tmp_p
         assert wait_for(lambda: "LOST@no-such-host.invalid:104 cannot be reached" in started.log())
     finally:
         silent.close()
+
+
+def test_a_destination_that_takes_nothing_is_a_problem_until_it_does(tmp_path, monkeypatch, caplog):
+    from app.node import sending
+    from app.node.metrics import Metrics
+
+    monkeypatch.setattr(sending, "PATIENCE", 0.3)
+    port = free_port()
+    peer = Peer("PACS", "127.0.0.1", port)
+    box = Outbox(tmp_path, 0.2)
+    box.queue({}, [result(tmp_path / "made", 1)], [peer.name])
+    with caplog.at_level(logging.INFO, "endometer.node"):
+        courier = sending.Courier(Settings(tmp_path, retry_seconds=0.2), peer, box, Metrics())
+        try:
+            assert wait_for(courier.problems)
+            assert "has taken nothing" in courier.problems()[0]
+            taking = Archive(port)
+            assert wait_for(lambda: box.count(peer.name, "sent") == 1)
+            assert wait_for(lambda: not courier.problems(), 5)
+        finally:
+            courier.stop()
+    taking.close()
+    said = [record.getMessage() for record in caplog.records]
+    pauses = [line.rpartition("left alone for ")[2] for line in said if "left alone" in line]
+    assert pauses[:2] == ["0.2 s", "0.4 s"]
+    assert said[-1] == f"{peer.name} has taken 1 results"
+    box.close()
 
 
 def test_a_clock_that_was_set_back_makes_nothing_wait_for_ever(outbox, clock, tmp_path):

@@ -346,6 +346,17 @@ def test_the_same_object_again_is_a_success_and_kept_once(node, tmp_path):
     assert count(started, "received", outcome="duplicate") == 7
 
 
+def test_the_log_says_what_came_of_a_connection(node, tmp_path, caplog):
+    started = node()
+    path = clip(tmp_path / "a.dcm", 1)
+    bad = dcmread(clip(tmp_path / "b.dcm", 2))
+    del bad.StudyInstanceUID
+    with caplog.at_level(logging.INFO, "endometer.node"):
+        send(started.receiver.port, [path, path, bad])
+        assert wait_for(lambda: "objects from" in caplog.text, 10)
+    assert "objects from 127.0.0.1: 1 stored, 1 duplicate, 1 refused" in caplog.text
+
+
 def test_a_later_version_of_the_receiver_takes_the_same_object_for_the_same(
     node, tmp_path, monkeypatch
 ):
