@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -20,7 +21,7 @@ INSIDE = ("hold", "blank")
 
 
 @commands.command()
-def deidentify(
+def deidentify(  # noqa: PLR0913, PLR0917 - a command line's options are its interface
     source: Annotated[
         Path,
         typer.Argument(metavar="SRC", help="A DICOM file, a folder of any depth, a zip, DICOMDIR."),
@@ -49,6 +50,14 @@ def deidentify(
             "person to look at, or blank what was found.",
         ),
     ] = INSIDE[0],
+    looked_at: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Lines of `sha256sum` of clips in whose images a person found no writing: they "
+            "are not held back for it.",
+        ),
+    ] = None,
     what_if: Annotated[
         bool, typer.Option("--what-if", help="Tell what would happen and write nothing.")
     ] = False,
@@ -68,6 +77,7 @@ def deidentify(
         raise usage(f"--inside {inside!r} is none of {', '.join(INSIDE)}.")
     _check_places(source, out, key, mapping)
     secret = read_key(key, "--key")
+    cleared = _read_looked_at(looked_at)
 
     import secrets
 
@@ -76,7 +86,8 @@ def deidentify(
     from imaging.deidentify.pseudonyms import KEY_BYTES, Pseudonyms
 
     pseudonyms = Pseudonyms(secret or secrets.token_bytes(KEY_BYTES))
-    work = Deidentifier(pseudonyms, None if what_if else out, blank_inside=inside == "blank")
+    blank = inside == "blank"
+    work = Deidentifier(pseudonyms, None if what_if else out, blank_inside=blank, looked_at=cleared)
     counts: Counter[str] = Counter()
     others = 0
     rows: list[dict[str, str]] = []
@@ -128,6 +139,25 @@ def _check_places(source: Path, out: Path, key: Path | None, mapping: Path | Non
         raise usage(f"--mapping {mapping} has to lie beside the key, in {key.parent}.")
     if mapping.resolve() == key.resolve():
         raise usage("--mapping and --key are the same file.")
+
+
+def _read_looked_at(path: Path | None) -> frozenset[str]:
+    """Return the SHA-256 at the beginning of each line; raise what ends a call with others."""
+    if path is None:
+        return frozenset()
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise usage(f"--looked-at {path} cannot be read: {error.strerror}.") from None
+    found = set()
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        digest = line.split()[0].lower().removeprefix("\\")  # sha256sum marks odd names so
+        if not re.fullmatch(r"[0-9a-f]{64}", digest):
+            raise usage(f"--looked-at {path}, line {number}: no SHA-256 as sha256sum prints it.")
+        found.add(digest)
+    return frozenset(found)
 
 
 def _tell(name: str, done: "Done", *, what_if: bool, as_json: bool) -> None:

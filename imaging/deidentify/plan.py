@@ -58,16 +58,23 @@ class Deidentifier:
     """De-identifies file after file into one folder; `out` None only tells what would happen.
 
     `blank_inside` blanks writing in the ultrasound image, which is otherwise a reason to hold the
-    clip back.
+    clip back. `looked_at` are the SHA-256 of files in whose images a person found no writing: what
+    the search finds there is none.
     """
 
     def __init__(
-        self, pseudonyms: Pseudonyms, out: Path | None, *, blank_inside: bool = False
+        self,
+        pseudonyms: Pseudonyms,
+        out: Path | None,
+        *,
+        blank_inside: bool = False,
+        looked_at: frozenset[str] = frozenset(),
     ) -> None:
         """Remember nothing yet."""
         self._pseudonyms = pseudonyms
         self._out = out
         self._blank_inside = blank_inside
+        self._looked_at = looked_at
         self._digests: dict[str, str] = {}  # of the sources, by the names that were written
 
     def process(self, source: Source) -> Done:
@@ -97,13 +104,16 @@ class Deidentifier:
         window = find_window(clip)
         if isinstance(window, NoWindow):
             return Done(Action.HELD, window.why)
-        writing, frames = writing_in(clip, window)
+        kept, frames = window, 0
+        if digest not in self._looked_at:
+            writing, frames = writing_in(clip, window)
+            kept = window & ~writing
         if frames and not self._blank_inside:
             return Done(
                 Action.HELD,
-                f"There is writing in the ultrasound image, on {frames} of {clip.frames} frames.",
+                f"There is writing in the ultrasound image, on {frames} of {clip.frames} frames. "
+                "If a person finds that there is none, --looked-at lets it pass.",
             )
-        kept = window & ~writing
         if self._out is not None:
             _write_whole(clip.dicom, clean_header(clip.header, subject), kept, self._out / name)
         self._digests[name] = digest

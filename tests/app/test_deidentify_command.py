@@ -1,6 +1,7 @@
 """`endometer deidentify` as people and scripts call it: words, exit statuses, files."""
 
 import csv
+import hashlib
 import json
 import zipfile
 from datetime import date
@@ -114,6 +115,29 @@ def test_writing_in_the_image_is_blanked_where_that_is_asked_for(archive, key, t
     drawn = draw_texts(np.zeros((600, 800), np.uint8), [(NAME, 20, (300, 330))]) > 0
     blanked = [data for data in made if data.pixel_array[drawn].max() == 0]
     assert len(blanked) == 1
+
+
+def test_a_clip_that_a_person_has_looked_at_is_not_held_back(archive, key, tmp_path):
+    clip, seen = archive / "inside.dcm", tmp_path / "looked-at"
+    digest = hashlib.sha256(clip.read_bytes()).hexdigest()
+    seen.write_text(f"# by Ada\n\n{digest}  {clip}\n")
+    done = call(clip, tmp_path / "out", "--key", key, "--looked-at", seen)
+    assert (done.exit_code, "held" in done.stdout) == (0, False)
+    (made,) = files(tmp_path / "out")
+    drawn = draw_texts(np.zeros((600, 800), np.uint8), [(NAME, 20, (300, 330))]) > 0
+    assert (dcmread(made).pixel_array[drawn] == dcmread(clip).pixel_array[drawn]).all()
+    other = archive / "other.dcm"  # of other content, it is held back still
+    data = dcmread(clip)
+    data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = "1.2.3.10"
+    data.save_as(other)
+    assert (
+        "--looked-at lets it pass"
+        in call(other, tmp_path / "out2", "--key", key, "--looked-at", seen).stderr
+    )
+    seen.write_text("inside.dcm is fine\n")
+    wrong = call(clip, tmp_path / "out3", "--looked-at", seen)
+    assert (wrong.exit_code, "line 1: no SHA-256" in wrong.stderr) == (2, True)
+    assert call(clip, tmp_path / "out3", "--looked-at", tmp_path / "none").exit_code == 2
 
 
 def test_json_is_an_object_per_file(archive, key, tmp_path):
