@@ -14,12 +14,14 @@ from app.review.files import Files, OpenClips
 from app.review.here import Measurer, run_settings
 from app.review.pictures import Pictures, Shelf
 from app.review.prefetch import Prefetcher
-from app.review.rows import read_run
+from app.review.rows import read_run, stamp_of
 from app.review.sessions import Session, Sessions
 from app.review.settings import RefusedError, ReviewError, Settings
 from app.review.store import Review, Store
 
 SHELF = Path(".review") / "thumbnails"
+# What run.json says of how a run was made.
+MADE_BY = ("bundle", "settings")
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Desk:
             raise ReviewError("--repeats needs --blind: only in a study is a clip read again.")
         self.settings = settings
         self.version = metadata.version("endometer")
+        self._stamp = stamp_of(settings.folder)
         self.tables = read_run(settings.folder)
         self.engine = open_database(settings.folder, settings.database)
         try:
@@ -75,7 +78,7 @@ class Desk:
         self.brake = Brake()
         self.prefetcher = Prefetcher(self)
         self._orders: dict[str, ReaderOrder] = {}
-        self._lock = threading.Lock()
+        self._lock, self._refreshing = threading.Lock(), threading.Lock()
 
     def _check_study(self) -> None:
         settings, study = self.settings, self.store.study()
@@ -87,6 +90,31 @@ class Desk:
                 f"on with --blind --seed {study.seed} --repeats {study.repeats}, or end it for "
                 "good with: endometer review-open DIR"
             )
+
+    def refresh(self) -> None:
+        """Take up clips that the run has measured since, as a DICOM node goes on doing.
+
+        A clip keeps its id and its reviews; its number is its place among those that are there.
+        Nothing changes in a blind study, whose cases are fixed, where the tables cannot be read,
+        or where another model or threshold made them: for that the page is started again.
+        """
+        if self.settings.blind or not self._refreshing.acquire(blocking=False):
+            return
+        try:
+            stamp = stamp_of(self.settings.folder)
+            if stamp == self._stamp:
+                return
+            tables = read_run(self.settings.folder)
+            same = all(
+                tables.summary.get(name) == self.tables.summary.get(name) for name in MADE_BY
+            )
+            if same:
+                self.tables, self.clips = tables, Clips(tables, self.store.secret)
+            self._stamp = stamp
+        except ReviewError:  # being written, or damaged: what was read holds
+            return
+        finally:
+            self._refreshing.release()
 
     @property
     def own_name(self) -> str:

@@ -54,6 +54,7 @@ class Query:
 
 def worklist(desk: Desk, me: Session, query: Query) -> WorklistOut:
     """Return a page of what a person works through. Raises RefusedError (422)."""
+    desk.refresh()
     newest, items = desk.store.newest(), desk.items(me)
     done = sum(not is_open(newest.get(item.slot)) for item in items)
     found = _found(desk, items, newest, query)
@@ -72,6 +73,7 @@ def worklist(desk: Desk, me: Session, query: Query) -> WorklistOut:
 
 def worklist_ids(desk: Desk, me: Session, query: Query) -> IdsOut:
     """Return the ids of all pages in their order. Raises RefusedError (422)."""
+    desk.refresh()
     newest = desk.store.newest()
     found = _found(desk, desk.items(me), newest, query)
     return IdsOut(items=[IdOut(id=i.id, state=_state(newest.get(i.slot))) for i in found])

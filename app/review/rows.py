@@ -36,6 +36,18 @@ class RunTables:
         return [{name: self.strip[name][i] for name in names} for i in found]
 
 
+def stamp_of(folder: Path) -> tuple[tuple[int, int, int], ...]:
+    """Return what changes when a run writes its tables anew: inode, time and size of each file."""
+    found = []
+    for name in ("run.json", "measurements.parquet", "measurements.csv", "frames.parquet"):
+        try:
+            stated = (folder / name).stat()
+        except OSError:
+            continue
+        found.append((stated.st_ino, stated.st_mtime_ns, stated.st_size))
+    return tuple(found)
+
+
 def read_run(folder: Path) -> RunTables:
     """Read a run's folder. Raises ReviewError."""
     if not folder.is_dir():

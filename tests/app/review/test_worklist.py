@@ -168,6 +168,35 @@ def test_the_worklist_asks_the_database_for_what_is_new_alone(listed, monkeypatc
     assert len(selects) == 1 and "reviews.id >" in selects[0][0] and selects[0][1] == (3,)
 
 
+def test_clips_that_are_measured_later_join_the_list(listed, run):
+    seat = listed([table_row(1), table_row(2)])
+    before = [item["id"] for item in seat.get("/api/worklist").json()["items"]]
+    kept = refused(3, "low_quality", 0.1)
+    put(run, [table_row(1), table_row(2), kept, table_row(4)])
+    after = seat.get("/api/worklist/ids").json()["items"]
+    assert len(after) == 4
+    assert {item["id"] for item in after} > set(before)
+    assert seat.get(f"/api/clip/{after[0]['id']}").status_code == 200
+    # Half written, then whole again
+    content = (run / "measurements.parquet").read_bytes()
+    (run / "measurements.parquet").write_bytes(content[:100])
+    assert seat.get("/api/worklist").json()["total"] == 4
+    put(run, [table_row(n) for n in range(1, 7)])
+    assert seat.get("/api/worklist").json()["total"] == 6
+    # Of another model: for that the page is started again
+    said = json.loads((run / "run.json").read_text())
+    said["bundle"]["sha256"] = "1" * 64
+    put(run, [table_row(1)])
+    (run / "run.json").write_text(json.dumps(said))
+    assert seat.get("/api/worklist").json()["total"] == 6
+
+
+def test_a_blind_study_keeps_its_cases(listed, run):
+    seat = listed([table_row(1), table_row(2)], blind=True)
+    put(run, [table_row(n) for n in range(5)])
+    assert seat.get("/api/worklist").json()["total"] == 2
+
+
 def test_nobody_is_named_unless_identities_are_shown(run, seat):
     hidden, shown = seat().enter(), seat(show_identity=True).enter()
 
