@@ -22,6 +22,9 @@ IN_FLIGHT = 3
 # How long a run waits for a worker when the last one has left, in seconds, and how often it looks
 # meanwhile who is there; how long it sleeps between two looks for a result.
 PATIENCE, LOOKS, LOOK = 300.0, 10, 0.02
+# After how many seconds a result is asked for anew: the worker that had it may be gone, and another
+# have it by then. Results are a few kilobytes.
+FETCH = 10.0
 # A worker's resource that says it has a GPU, as in `dask worker --resources GPU=1`.
 GPU = "GPU"
 
@@ -134,7 +137,7 @@ class Dask:
         patience = _Patience(client, self)
         while True:
             try:
-                found: Outcome = future.result(timeout=self.patience / LOOKS)
+                found: Outcome = future.result(timeout=min(FETCH, self.patience / LOOKS))
                 return found
             except TimeoutError:
                 if future.status == "error":

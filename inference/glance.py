@@ -81,14 +81,14 @@ def _along_axis(length: int, origin: float, step: float, size: int) -> sparse.cs
     kernel /= kernel.sum()
     position = origin + step * np.arange(size)
     lower = np.floor(position).astype(int)
-    weights = sparse.lil_array((size, length), dtype=np.float32)
-    for i, (first, share) in enumerate(zip(lower, position - lower, strict=True)):
-        for side, part in ((0, 1 - share), (1, share)):
-            for offset, weight in zip(range(-reach, reach + 1), kernel, strict=True):
-                at = first + side + offset
-                if 0 <= at < length:
-                    weights[i, at] += part * weight
-    return weights.tocsr()
+    share = position - lower
+    # Axes: pixel of the grid, neighbour below and above, tap of the kernel
+    parts = np.stack([1 - share, share], axis=1)[:, :, None] * kernel
+    at = lower[:, None, None] + np.arange(2)[:, None] + np.arange(-reach, reach + 1)
+    row = np.broadcast_to(np.arange(size)[:, None, None], at.shape)
+    there = (at >= 0) & (at < length)
+    weights = sparse.coo_array((parts[there], (row[there], at[there])), shape=(size, length))
+    return weights.tocsr().astype(np.float32)  # equal places are summed
 
 
 def estimate(
