@@ -104,10 +104,13 @@ class Deidentifier:
         window = find_window(clip)
         if isinstance(window, NoWindow):
             return Done(Action.HELD, window.why)
-        kept, frames = window, 0
+        kept, frames = window.image, 0  # of which a person has said that it holds no writing
         if digest not in self._looked_at:
-            writing, frames = writing_in(clip, window)
-            kept = window & ~writing
+            kept = window.edged
+            _, frames = writing_in(clip, window.edged)
+            if frames:  # perhaps beside the image only: then that stays alone
+                writing, frames = writing_in(clip, window.image)
+                kept = window.image & ~writing
         if frames and not self._blank_inside:
             return Done(
                 Action.HELD,

@@ -6,15 +6,19 @@ import tracemalloc
 import numpy as np
 import pytest
 from deidentified import BOX, fan, header, scan
+from PIL import Image
 from pydicom import dcmread
 from pydicom.uid import JPEGBaseline8Bit
+from scipy import ndimage
 
 from benchmarks.planted import KINDS, draw_texts, encode
+from data.phantom.dicom import make_phantom
 from imaging.clip import Clip
 from imaging.deidentify.inscription import find_inscriptions
 from imaging.deidentify.plan import Action, Deidentifier
 from imaging.deidentify.pseudonyms import Pseudonyms
-from imaging.deidentify.window import find_window
+from imaging.deidentify.window import EDGES, find_window
+from imaging.sector import find_sector
 from imaging.source import Source
 
 KEY = Pseudonyms(b"a key for tests!")
@@ -149,8 +153,29 @@ def test_the_image_is_found_again_where_it_was(tmp_path):
     done = deidentified(tmp_path / "in.dcm", tmp_path / "out")
     with Clip.open(tmp_path / "in.dcm") as before, Clip.open(tmp_path / "out" / done.name) as after:
         window = find_window(before)
-        assert (window == find_window(after)).all()
-        assert done.kept == window.mean()
+        assert (window.image == find_window(after).image).all()
+        assert done.kept == window.edged.mean()
+
+
+@pytest.mark.parametrize("degrees", [0, 4, 7])
+def test_an_image_whose_edge_has_a_say_is_found_again_where_it_was(degrees, tmp_path):
+    """As that of real scanners has: alone it would be found with other bounds."""
+    frame = make_phantom((1,), 6.0).frames[0].copy()
+    frame[:60] = frame[:, :60] = frame[:, 740:] = 0
+    picture = Image.fromarray(frame).rotate(degrees, Image.Resampling.BILINEAR)
+    luma = np.asarray(picture.resize((400, 300), Image.Resampling.BILINEAR))
+    data = header()
+    del data.SequenceOfUltrasoundRegions
+    encode(data, luma[None], *KINDS[0], tmp_path / "in.dcm")
+    done = deidentified(tmp_path / "in.dcm", tmp_path / "out", blank_inside=True)
+    with Clip.open(tmp_path / "in.dcm") as before, Clip.open(tmp_path / "out" / done.name) as after:
+        window = find_window(before)
+        found = find_window(after)
+        alone = find_sector(np.where(window.image, before.frame(1).luma, 0).astype(np.uint8))
+    assert (alone != window.image).any()
+    assert (window.image == found.image).all()
+    beside = window.edged & ~window.image
+    assert ndimage.distance_transform_edt(~window.image)[beside].max() <= max(EDGES)
 
 
 def test_memory_does_not_grow_with_the_clip(tmp_path):
