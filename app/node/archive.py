@@ -60,7 +60,7 @@ class Archive:
             sync_folder(each)
         self._lock = threading.Lock()
         self._named: set[Path] = set()
-        """Folders of studies whose names are on the disk for sure."""
+        """Folders of objects whose own names are on the disk for sure."""
         self._places = {path.stem: path for path in self.clips.glob("*/*.dcm")}
 
     def __len__(self) -> int:
@@ -99,10 +99,10 @@ class Archive:
         kept = Kept.STORED
         if former is not None:
             kept, there = self._again(sink.path, former)
-        if folder not in self._named:
-            sync_folder(self.clips)
-            self._named.add(folder)
-        # A duplicate, too: its twin may have its name, but not yet on the disk.
+        # For a duplicate, too: its twin may have its name, but not yet on the disk.
+        if there.parent not in self._named:
+            sync_folder(there.parent.parent)
+            self._named.add(there.parent)
         sync_folder(there.parent)
         reached("stored")
         return kept

@@ -323,6 +323,12 @@ def test_success_is_said_after_all_is_on_the_disk(node, tmp_path, monkeypatch):
         assert send(started.receiver.port, [other]) == [0]
         assert "clips" in seen
         assert len(started.measurer.quiet) == 2  # a duplicate, but the first was not answered so
+        # A known UID under another study makes no folder for it; its first own object does.
+        apart = clip(tmp_path / "c.dcm", 1, study=3)
+        assert send(started.receiver.port, [apart]) == [0]
+        seen.clear()
+        assert send(started.receiver.port, [clip(tmp_path / "d.dcm", 4, study=3)]) == [0]
+        assert "clips" in seen
     finally:
         steps.watch(lambda step: None)
 
