@@ -154,8 +154,11 @@ def train(
     start: Annotated[
         str | None,
         typer.Option(
+            "--start",
+            "--from",
             metavar="FOLDER|default",
-            help="Begin from the weights of a run or a bundle; `default` is the shipped one.",
+            help="Begin from the weights of a run or a bundle, widened if `network.channels` are "
+            "more; `default` is the shipped one.",
         ),
     ] = None,
     folds: Annotated[

@@ -19,10 +19,12 @@ from torch.optim.swa_utils import AveragedModel
 
 from data.phantom.render import LABELS
 from models.bundle import CARD, WEIGHTS, BundleError, load_bundle
+from models.network import Architecture
 from training.config import FREE, Config, flat
 from training.items import fingerprint
 from training.losses import PARTS
 from training.split import Items
+from training.widen import can_widen, widened
 
 CHECKPOINT, ABOUT = "checkpoint.pt", "run.json"
 DEFAULT = "default"
@@ -78,7 +80,10 @@ class Progress:
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.recent = int(state["step"]), state["recent"]
+        self.step = int(state["step"])
+        # Runs of before the band's loss came have one sum less.
+        self.recent = no_losses(device)
+        self.recent[: len(state["recent"])] = state["recent"]
         # Runs before patience came have "best_mm", and count from where they go on.
         cost = state["best_cost"] if "best_cost" in state else state["best_mm"]
         self.best, self.best_cost = state["best"], float(cost)
@@ -156,7 +161,7 @@ def _read(path: Path, device: torch.device) -> dict[str, Any]:
 
 
 def starting_weights(start: str | Path, network: torch.nn.Module, config: Config) -> Weights:
-    """Return the weights of a run or a bundle, checked to fit `network`.
+    """Return the weights of a run or a bundle, checked to fit `network`, widened if it is wider.
 
     `start` is a folder, or "default" for the shipped bundle. Raises RunError.
     """
@@ -186,6 +191,10 @@ def starting_weights(start: str | Path, network: torch.nn.Module, config: Config
         # Bundles are stored in half precision.
         weights = {name: value.float() for name, value in load_file(bundle.path / WEIGHTS).items()}
         theirs = list(bundle.architecture["channels"])
+    channels = config.network.channels
+    if theirs and tuple(theirs) != channels and can_widen(theirs, channels):
+        narrow, wide = (Architecture.halving(tuple(each)) for each in (theirs, channels))
+        weights = widened(weights, narrow, wide, config.draws)
     wanted = {name: value.shape for name, value in network.state_dict().items()}
     if wanted != {name: value.shape for name, value in weights.items()}:
         remedy = (

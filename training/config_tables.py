@@ -177,6 +177,13 @@ class Loss(Table):
         description="Weight of the boundary loss: mean over pixels of distance to the true outline "
         "(mm, at most 5) times error of the probability. It is small: 10 makes it matter.",
     )
+    band_weight: float = Field(
+        default=0.0,
+        ge=0,
+        le=1000,
+        description="Weight of the cross-entropy of endometrium, fluid and all else, the uterus "
+        "counted as background: the outline of the uterus is most of the plain cross-entropy.",
+    )
     endometrium_weight: float = Field(
         default=1.0,
         gt=0,
@@ -196,9 +203,9 @@ class Loss(Table):
 
     @model_validator(mode="after")
     def _something(self) -> "Loss":
-        if not (self.dice_weight or self.cross_entropy_weight):
+        if not (self.dice_weight or self.cross_entropy_weight or self.band_weight):
             raise ValueError(
-                "dice_weight and cross_entropy_weight are both 0; one of them has to teach "
+                "dice_weight, cross_entropy_weight and band_weight are all 0; one has to teach "
                 "which label is which"
             )
         return self

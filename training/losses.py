@@ -1,4 +1,4 @@
-"""What training makes small: soft Dice, cross-entropy and a boundary term, on soft labels.
+"""What training makes small: soft Dice, cross-entropies and a boundary term, on soft labels.
 
 A pixel that the outline crosses counts by its share of area, because thickness is sub-pixel.
 """
@@ -16,7 +16,9 @@ from training.config import Loss
 FAR_MM = 5.0
 # Stands for minus infinity, with which soft labels of 0 would give NaN.
 _NEVER = -1e4
-PARTS = ("loss", "dice", "cross_entropy", "boundary")
+PARTS = ("loss", "dice", "cross_entropy", "boundary", "band")
+# The uterus's place among the labels: context, of which no thickness is measured.
+_UTERUS = 3
 
 
 def merge_unknown(logits: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
@@ -33,6 +35,11 @@ def merge_unknown(logits: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
     merged = logits.masked_fill(~shown, _NEVER)
     within = torch.cat([logits[:, :1], logits[:, 1:].masked_fill(shown[:, 1:], _NEVER)], 1)
     return torch.cat([within.logsumexp(1, keepdim=True), merged[:, 1:]], 1)
+
+
+def without_uterus(labels: torch.Tensor) -> torch.Tensor:
+    """Return shares (batch, labels, ...) in which what is uterus is background."""
+    return torch.cat([labels[:, :1] + labels[:, _UTERUS:], labels[:, 1:_UTERUS]], 1)
 
 
 def outline_distance(share: NDArray[np.float32], mm_per_px: float) -> NDArray[np.float32]:
@@ -87,13 +94,14 @@ class SegmentationLoss:
         known: torch.Tensor,
         distance: torch.Tensor,
     ) -> torch.Tensor:
-        """Return the loss and its unweighted parts: float32 (4,), in the order of PARTS.
+        """Return the loss and its unweighted parts: float32 (5,), in the order of PARTS.
 
         `logits` and `truth` (batch, labels, rows, columns), `known` bool (batch, labels),
         `distance` (batch, rows, columns) in mm from the outline of endometrium with fluid.
         """
         logits = merge_unknown(logits.float(), known)
-        dice = self.dice(logits, truth)
+        # A part of no weight is told, and costs no gradient.
+        dice = self.dice(logits if self.config.dice_weight else logits.detach(), truth)
         entropy = torch.nn.functional.cross_entropy(logits, truth, self.weight)
         total = self.config.dice_weight * dice + self.config.cross_entropy_weight * entropy
         boundary = torch.zeros_like(entropy)
@@ -102,4 +110,14 @@ class SegmentationLoss:
             shown = logits.softmax(1)[:, 1:3].sum(1)
             boundary = boundary_loss(shown, truth[:, 1:3].sum(1), distance)
             total = total + self.config.boundary_weight * boundary
-        return torch.stack([total, dice, entropy, boundary])
+        band = torch.zeros_like(entropy)
+        if self.config.band_weight:
+            # Where the uterus ends is three quarters of the cross-entropy and decides no thickness.
+            uterus_unknown = torch.ones_like(known)
+            uterus_unknown[:, _UTERUS] = False
+            merged = merge_unknown(logits, uterus_unknown)[:, :_UTERUS]
+            band = torch.nn.functional.cross_entropy(
+                merged, without_uterus(truth), self.weight[:_UTERUS]
+            )
+            total = total + self.config.band_weight * band
+        return torch.stack([total, dice, entropy, boundary, band])

@@ -274,7 +274,9 @@ def main() -> None:
     parser.add_argument("config", type=Path, help="TOML file, for instance training/first.toml")
     parser.add_argument("out", type=Path, help="folder for checkpoints and the log")
     parser.add_argument(
-        "--start", help=f"folder of a run or a bundle to start from; {DEFAULT} is the shipped one"
+        "--start",
+        "--from",  # torchrun takes --start for one of its own options
+        help=f"folder of a run or a bundle to start from; {DEFAULT} is the shipped one",
     )
     parser.add_argument(
         "--folds",

@@ -131,6 +131,39 @@ def test_the_boundary_loss_is_kervadecs_but_for_a_constant():
     assert float(boundary_loss(truth, truth, distance)) == 0
 
 
+def test_the_bands_loss_does_not_ask_what_is_uterus():
+    logits, truth = batch()
+    loss = SegmentationLoss(Loss(band_weight=2.0, cross_entropy_weight=0.0, dice_weight=0), 4, CPU)
+    nothing = torch.zeros(2, 8, 8)
+    found = loss(logits, truth, ALL, nothing)
+    # Whether it is uterus or background moves nothing, what is endometrium does.
+    swapped = truth[:, [3, 1, 2, 0]]
+    assert float(loss(logits, swapped, ALL, nothing)[0]) == pytest.approx(float(found[0]))
+    other = loss(logits, truth[:, [1, 0, 2, 3]], ALL, nothing)
+    assert abs(float(other[0] - found[0])) > 0.1
+    # The cross-entropy of three labels, by hand.
+    shown = logits.softmax(1)
+    three = torch.stack([shown[:, 0] + shown[:, 3], shown[:, 1], shown[:, 2]], 1)
+    told = torch.stack([truth[:, 0] + truth[:, 3], truth[:, 1], truth[:, 2]], 1)
+    by_hand = -(told * three.log()).sum(1).mean()
+    assert found[4].item() == pytest.approx(by_hand.item(), rel=1e-4)
+    assert found[0].item() == pytest.approx(2 * by_hand.item(), rel=1e-4)
+
+
+def test_the_bands_loss_leaves_out_what_nobody_annotated():
+    logits, truth = batch()
+    known = torch.tensor([[True, True, False, False]] * 2)
+    told = torch.cat([truth[:, :1] + truth[:, 2:].sum(1, keepdim=True), truth[:, 1:2]], 1)
+    told = torch.cat([told, torch.zeros_like(told)], 1)
+    loss = SegmentationLoss(Loss(band_weight=1.0), 4, CPU)
+    found = loss(logits, told, known, torch.zeros(2, 8, 8))
+    found[0].backward()
+    assert torch.isfinite(logits.grad).all()
+    endometrium = logits.softmax(1)[:, 1]
+    by_hand = torch.nn.functional.binary_cross_entropy(endometrium, told[:, 1])
+    assert found[4].item() == pytest.approx(by_hand.item(), rel=1e-4)
+
+
 def test_the_boundary_weight_counts():
     logits, truth = batch()
     without, having = (

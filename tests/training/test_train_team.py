@@ -1,5 +1,6 @@
 """Two processes do what one does: `torchrun`, over gloo on the CPU."""
 
+import json
 import os
 import subprocess
 import sys
@@ -103,6 +104,14 @@ def folder(tmp_path_factory):
     done = together(folder, folder / "two")
     assert done.returncode == 0, done.stderr
     return folder
+
+
+@pytest.mark.slow
+def test_torchrun_hands_the_first_weights_on(folder):
+    done = together(folder, folder / "next", words=("--from", str(folder / "two")))
+    assert done.returncode == 0, done.stderr
+    digest = json.loads((folder / "next" / "run.json").read_text())["start"]
+    assert digest is not None
 
 
 @pytest.mark.slow
