@@ -14,6 +14,7 @@ from app import (
     deidentifying,
     measuring,
     noding,
+    publishing,
     research,
     reviewing,
     shipping,
@@ -35,6 +36,7 @@ app = typer.Typer(
 
 
 app.add_typer(measuring.commands)
+app.add_typer(publishing.commands)
 
 
 @app.command()
