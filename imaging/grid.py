@@ -18,6 +18,7 @@ NOMINAL_DEPTH_MM = 65.0
 # Standard deviation of the anti-aliasing Gaussian over the grid step, added when a fine frame is
 # resampled to a coarser grid. 0.3 is the spread of a box as wide as one step (1 / sqrt(12)).
 ANTI_ALIAS = 0.3
+MAX_KERNEL = 32  # pixels: width of its kernel at most
 # Normalised grey levels are clipped here: single bright specks must not dominate.
 CLIP_SD = 4.0
 
@@ -146,15 +147,22 @@ def to_grid(
     origin = (float(top), float((columns[0] + columns[-1]) / 2 - half * step[1]))
     mapping = GridMapping(origin=origin, step=step)
 
-    picture = sitk.GetImageFromArray(np.where(sector, luma, 0).astype(np.float32))
-    picture.SetSpacing((column_mm, row_mm))
-    mask = sitk.GetImageFromArray(sector.astype(np.uint8))
-    mask.SetSpacing((column_mm, row_mm))
+    # Smoothing takes time by the pixel, and beyond the widest kernel there is nothing to smooth.
+    box = tuple(
+        slice(max(0, int(line[0]) - MAX_KERNEL), int(line[-1]) + 1 + MAX_KERNEL)
+        for line in (rows, columns)
+    )
+    shown = sector[box]
+    picture = sitk.GetImageFromArray(np.where(shown, luma[box], 0).astype(np.float32))
+    mask = sitk.GetImageFromArray(shown.astype(np.uint8))
+    for image in (picture, mask):
+        image.SetSpacing((column_mm, row_mm))
+        image.SetOrigin((box[1].start * column_mm, box[0].start * row_mm))
     variance = [
         ANTI_ALIAS**2 * max(0.0, spec.mm_per_px**2 - s**2) for s in (column_mm, row_mm)
     ]  # SimpleITK counts axes (column, row)
     if max(variance) > 0:
-        picture = sitk.DiscreteGaussian(picture, variance, 32, 0.01, True)
+        picture = sitk.DiscreteGaussian(picture, variance, MAX_KERNEL, 0.01, True)
     reference = sitk.Image(spec.size, spec.size, sitk.sitkFloat32)
     reference.SetSpacing((spec.mm_per_px, spec.mm_per_px))
     reference.SetOrigin((origin[1] * column_mm, origin[0] * row_mm))
