@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from distributed import LocalCluster
+from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.uid import generate_uid
 
@@ -73,6 +74,18 @@ def network_alone(frames: int) -> float:
     return time.monotonic() - started
 
 
+def grey_frames(path: Path) -> tuple[NDArray[np.uint8], tuple[float, float]]:
+    """Return the frames of a clip, uint8 (frames, rows, columns), and their mm per pixel."""
+    data = dcmread(path)
+    # Grey pictures as they are; of coloured ones red, or luma: phantoms have no colour.
+    first = data.pixel_array[..., 0] if data.SamplesPerPixel > 1 else data.pixel_array
+    grey = first.reshape(-1, *first.shape[-2:])
+    scale = decide_calibration(data, grey.shape[1:])
+    if not isinstance(scale, Calibration):  # or the benchmark would be about nothing
+        raise TypeError(f"{path.name}: {scale.message}")
+    return grey, scale.spacing_mm
+
+
 def plain(folder: Path) -> float:
     """Return the seconds of the plain way: whole files in memory, frame by frame, eager torch."""
     started = time.monotonic()
@@ -80,15 +93,10 @@ def plain(folder: Path) -> float:
     runtime = TorchRuntime(bundle, "cpu")
     spec: GridSpec = bundle.grid
     for path in sorted(folder.iterdir()):
-        data = dcmread(path)
-        pixels = data.pixel_array
-        grey = pixels if pixels.ndim == 3 else pixels[None]
-        scale = decide_calibration(data, grey.shape[1:], None)
-        if not isinstance(scale, Calibration):
-            continue
+        grey, spacing_mm = grey_frames(path)
         for frame in grey:
             sector = find_sector(frame)
-            grid = to_grid(frame, sector, scale.spacing_mm, spec)
+            grid = to_grid(frame, sector, spacing_mm, spec)
             pair = np.stack([grid.pixels, grid.pixels[:, ::-1]])[:, None]
             straight, mirrored = runtime(np.ascontiguousarray(pair))
             found = (straight + mirrored[..., ::-1]) / 2
