@@ -160,9 +160,12 @@ def _read(path: Path, device: torch.device) -> dict[str, Any]:
     return found
 
 
-def starting_weights(start: str | Path, network: torch.nn.Module, config: Config) -> Weights:
-    """Return the weights of a run or a bundle, checked to fit `network`, widened if it is wider.
+def starting_weights(
+    start: str | Path, network: torch.nn.Module, config: Config, *, widen: bool = True
+) -> Weights:
+    """Return the weights of a run or a bundle, checked to fit `network`.
 
+    Those of a narrower network are widened if they may be (training.widen).
     `start` is a folder, or "default" for the shipped bundle. Raises RunError.
     """
     folder = None if str(start) == DEFAULT else Path(start)
@@ -192,7 +195,7 @@ def starting_weights(start: str | Path, network: torch.nn.Module, config: Config
         weights = {name: value.float() for name, value in load_file(bundle.path / WEIGHTS).items()}
         theirs = list(bundle.architecture["channels"])
     channels = config.network.channels
-    if theirs and tuple(theirs) != channels and can_widen(theirs, channels):
+    if widen and theirs and tuple(theirs) != channels and can_widen(theirs, channels):
         narrow, wide = (Architecture.halving(tuple(each)) for each in (theirs, channels))
         weights = widened(weights, narrow, wide, config.draws)
     wanted = {name: value.shape for name, value in network.state_dict().items()}

@@ -112,7 +112,8 @@ def weights_of(run: Path, config: Config, chosen: Chosen) -> Weights:
         return weights
     other, part = chosen.blend
     network = build_network(Architecture.halving(config.network.channels), len(LABELS))
-    return blended(weights, starting_weights(other, network, config), part)
+    # Copies of channels lie in any order: what is widened cannot be averaged with anything.
+    return blended(weights, starting_weights(other, network, config, widen=False), part)
 
 
 def origin_of(recipe: list[Config], runs: list[Path], said: Said, chosen: Chosen) -> Origin:

@@ -1,11 +1,18 @@
 """A wider network computes what the narrow one did, and can learn more."""
 
 import pytest
+
+pytest.importorskip("monai")
+
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from runs import config_of
 
 from models.network import Architecture, build_network
+from training.checkpoint import RunError, averaged_weights, starting_weights
+from training.ship import Chosen, weights_of
+from training.train import train
 from training.widen import can_widen, widened
 
 
@@ -65,3 +72,21 @@ def test_what_cannot_be_widened_is_said(wide):
     assert not can_widen((3, 4), wide)
     with pytest.raises(ValueError, match="cannot be widened"):
         widened({}, Architecture.halving((3, 4)), Architecture.halving(wide), 0)
+
+
+def test_a_run_with_more_channels_begins_with_a_narrower_ones_weights(tmp_path):
+    narrow = config_of(tmp_path, steps=1)
+    train(narrow, tmp_path / "narrow")
+    wide = config_of(tmp_path, steps=1, channels=[6, 16])
+    network = build_network(Architecture.halving(wide.network.channels), 4).eval()
+    network.load_state_dict(starting_weights(tmp_path / "narrow", network, wide))
+    before = build_network(Architecture.halving(narrow.network.channels), 4).eval()
+    before.load_state_dict(averaged_weights(tmp_path / "narrow/checkpoint.pt"))
+    picture = torch.randn(1, 1, 32, 32, generator=torch.Generator().manual_seed(5))
+    with torch.inference_mode():
+        assert torch.allclose(network(picture), before(picture), atol=1e-4)
+    train(wide, tmp_path / "wide", tmp_path / "narrow")
+    with pytest.raises(RunError, match="another network"):
+        weights_of(tmp_path / "wide", wide, Chosen(blend=(str(tmp_path / "narrow"), 0.5)))
+    with pytest.raises(RunError, match="another network"):
+        train(config_of(tmp_path, steps=1, channels=[3, 8]), tmp_path / "less", tmp_path / "narrow")
