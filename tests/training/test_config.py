@@ -56,7 +56,7 @@ def test_only_the_steps_must_be_given_and_the_rest_is_documented(tmp_path):
         ('steps = 4\n[run]\nselection = "thickness"', "needs validation images"),
         ('steps = 4\n[run]\nselection = "best"', "run.selection = 'best'"),
         ('steps = 4\n[run]\nprecision = "half"', "run.precision = 'half'"),
-        ("steps = 4\n[loss]\ndice_weight = 0\ncross_entropy_weight = 0", "both 0"),
+        ("steps = 4\n[loss]\ndice_weight = 0\ncross_entropy_weight = 0", "all 0"),
         ("steps = ", "is no TOML file"),
     ],
 )
