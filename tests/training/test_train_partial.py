@@ -90,7 +90,7 @@ def test_the_loss_is_the_same_whatever_lies_where_nothing_was_said(inside):
     truth[:, 1, 4:12] = 1
     truth[:, 0] = 1 - truth[:, 1]
     known = torch.tensor([[True, True, False, False]])
-    loss = SegmentationLoss(Loss(boundary_weight=1.0), 4, torch.device("cpu"))
+    loss = SegmentationLoss(Loss(boundary_weight=1.0, band_weight=1.0), 4, torch.device("cpu"))
     distance = torch.from_numpy(outline_distance(truth[0, 1].numpy(), 0.3)[None])
     logits = torch.full((1, 4, 16, 16), -20.0)
     logits[:, 1, 4:12] = 20.0
@@ -98,7 +98,7 @@ def test_the_loss_is_the_same_whatever_lies_where_nothing_was_said(inside):
     logits[:, LABELS.index(inside), 12:] = 20.0
     logits.requires_grad_()
     parts = loss(logits, truth, known, distance)
-    assert parts.tolist() == pytest.approx([0, 0, 0, 0], abs=1e-4)
+    assert parts.tolist() == pytest.approx([0] * 5, abs=1e-4)
     parts[0].backward()
     assert logits.grad.abs().max() < 1e-6
     # With everything known only the background is right there.
