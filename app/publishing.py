@@ -42,5 +42,4 @@ def publish(
     except PublishError as error:
         raise end(str(error)) from None
     parts = sum(name.endswith(".parquet") for name in names)
-    where = without_login(address) if "://" in address else address
-    typer.echo(f"{parts} parts of two tables and run.json are in {where}.")
+    typer.echo(f"{parts} parts of two tables and run.json are in {without_login(address)}.")

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from inference.tables import ROWS_IN_A_GROUP, UnusableOutputError, printable
 
@@ -51,9 +50,15 @@ def publish(folder: Path, address: str) -> list[str]:
 
 
 def without_login(address: str) -> str:
-    """Return an address without what stands before the @, and without a query: for messages."""
-    parts = urlsplit(address)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    """Return an address without what stands before the @, and without a query: for messages.
+
+    A path is no address and stays as it is.
+    """
+    kind, between, rest = address.partition("://")
+    if not between:
+        return address
+    host, slash, path = rest.partition("?")[0].partition("/")
+    return f"{kind}://{host.rpartition('@')[2]}{slash}{path}"
 
 
 def _first_line(error: Exception) -> str:

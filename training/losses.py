@@ -9,6 +9,7 @@ from monai.losses import DiceLoss
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from data.phantom.render import LABELS
 from training.config import Loss
 
 # Farther from the true outline than this, an error costs no more: what lies at the other end of
@@ -17,8 +18,8 @@ FAR_MM = 5.0
 # Stands for minus infinity, with which soft labels of 0 would give NaN.
 _NEVER = -1e4
 PARTS = ("loss", "dice", "cross_entropy", "boundary", "band")
-# The uterus's place among the labels: context, of which no thickness is measured.
-_UTERUS = 3
+# Context, of which no thickness is measured; the last of the labels.
+_UTERUS = LABELS.index("uterus")
 
 
 def merge_unknown(logits: torch.Tensor, known: torch.Tensor) -> torch.Tensor:

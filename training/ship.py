@@ -112,7 +112,7 @@ def weights_of(run: Path, config: Config, chosen: Chosen) -> Weights:
         return weights
     other, part = chosen.blend
     network = build_network(Architecture.halving(config.network.channels), len(LABELS))
-    # Copies of channels lie in any order: what is widened cannot be averaged with anything.
+    # Copies of channels lie in an order of their own: what is widened here fits no run's.
     return blended(weights, starting_weights(other, network, config, widen=False), part)
 
 

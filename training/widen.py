@@ -29,7 +29,7 @@ def can_widen(narrow: Sequence[int], wide: Sequence[int]) -> bool:
     return (
         len(narrow) == len(wide)
         and all(old <= new <= 2 * old for old, new in zip(narrow, wide, strict=True))
-        and (len(set(narrow[-2:])) == len(set(wide[-2:])))
+        and len(set(narrow[-2:])) == len(set(wide[-2:]))
     )
 
 

@@ -117,6 +117,9 @@ def test_a_storage_that_fails_in_the_middle_is_not_told_to_be_whole(tmp_path, mo
 
 def test_logins_are_not_told():
     assert without_login("s3://key:secret@host/a/b?token=x") == "s3://host/a/b"
+    assert without_login("s3://key:secret@host") == "s3://host"
+    assert without_login("s3://key:secret@[host/a") == "s3://[host/a"  # no error of its own
+    assert without_login("/shared/run 1?") == "/shared/run 1?"
     with pytest.raises(PublishError) as told:
         module._storage("nothing-such://key:secret@host/a")
     assert "secret" not in str(told.value)
