@@ -20,7 +20,7 @@ from data.phantom.anatomy import Pattern, Scene
 from data.phantom.physical import render_physical
 from data.phantom.render import Picture, Raster, render
 from data.phantom.sampling import sample_scene
-from data.phantom.stream import MIN_CONTRAST
+from data.phantom.stream import shows
 from data.phantom.testscenes import physical_scene
 
 Array = NDArray[np.floating]
@@ -173,7 +173,7 @@ def survey(renderer: int, n: int) -> dict[str, Triple]:
         else:
             scene = physical_scene(rng, None, 0.0, visible=True)
             shown, raster = picture(scene, lambda fine, s=scene, r=rng: render_physical(s, fine, r))
-        if shown.contrast is not None and shown.contrast < MIN_CONTRAST:
+        if not shows(scene, shown):
             continue
         for name, value in measure(scene, shown, raster).items():
             found[name].append(value)

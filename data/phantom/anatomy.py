@@ -65,6 +65,11 @@ class Pattern(StrEnum):
     LINE_IN_BAND = "line_in_band"
     NONE = "none"
 
+    @property
+    def lined(self) -> bool:
+        """Whether a bright cavity line runs in a band that is brighter at its edge than outside."""
+        return self in (Pattern.THREE_LAYER, Pattern.LINE_IN_BAND)
+
 
 class Orientation(StrEnum):
     """How steeply an endometrium lies in the picture; which end is the fundus cannot be seen."""

@@ -96,7 +96,10 @@ def render(
     mask = scene.sector.holds(distance, angle, lateral)
     # Whether the endometrium shows is told without furniture: writing hides thin ones more easily,
     # so pictures of them that are kept would have less of it.
-    contrast = interface_contrast(at.band, shown, canvas.pick(mask)) if at.band else None
+    contrast = None
+    if at.band is not None:
+        seen = canvas.pick(mask)
+        contrast = interface_contrast(at.band, shown, seen, bright=scene.pattern.lined)
 
     places = (distance, angle, lateral)
     fan = Fan(scene.sector, mask, *places, raster.spacing_mm, raster.origin_mm)

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from data.phantom.anatomy import Rng, Scene, Sector
+from data.phantom.anatomy import Pattern, Rng, Scene, Sector
 from data.phantom.render import Picture, Raster, render
 from data.phantom.sampling import VISIBLE, sample_scene
 from imaging.grid import GridSpec, normalise
 
-# Least contrast of either basal interface (visibility.interface_contrast). In pictures below it,
-# looked at one by one, a person cannot tell where the endometrium ends; one in ten is. A limit of
-# 0.5 left out contrasts that real images have (docs/phantom.md).
-MIN_CONTRAST = 0.3
+# Least contrast of either basal interface (visibility.interface_contrast), as found by looking at
+# pictures in the order of their contrast. A band whose edge is lost is taken for a thinner one or
+# for a line: below 0.9 that is most of them. A faint line is only a faint line.
+MIN_CONTRAST_BAND, MIN_CONTRAST_LINE = 0.9, 0.3
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,15 @@ def sample(seed: int, index: int, spec: GridSpec) -> Sample:
     while True:
         scene = sample_scene(rng, visible=visible)
         picture = _picture(scene, spec, rng)
-        if picture.contrast is None or picture.contrast >= MIN_CONTRAST:
+        if shows(scene, picture):
             return Sample(normalise(picture.luma, picture.sector)[None], picture.labels, scene)
+
+
+def shows(scene: Scene, picture: Picture) -> bool:
+    """Tell whether a picture of renderer 1 shows the endometrium of its scene, if there is one."""
+    line = scene.pattern is Pattern.THIN_LINE
+    least = MIN_CONTRAST_LINE if line else MIN_CONTRAST_BAND
+    return picture.contrast is None or picture.contrast >= least
 
 
 def _picture(scene: Scene, spec: GridSpec, rng: Rng) -> Picture:

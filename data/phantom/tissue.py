@@ -44,9 +44,6 @@ LONGEST_MM = 15.0
 NOWHERE_MM = 1e4
 
 
-LINED = (Pattern.THREE_LAYER, Pattern.LINE_IN_BAND)
-
-
 def edge(inside: Array, width: float) -> Array:
     """Soft step over a signed depth in mm: 0 at -width/2, 1 at width/2."""
     step: Array = np.clip(0.5 + inside / max(width, 1e-6), 0, 1).astype(np.float32)
@@ -230,7 +227,7 @@ def _endometrium(painting: Painting, band: Endometrium, pattern: Pattern, rng: R
         painting.fill(inside, base + rng.uniform(2.5, 5.5))
     gaps = texture(rng, s, d * 0, (rng.uniform(1.5, 4), 1))
     present = np.where(half > 0, line + 2 * gaps, SILENCE_DB)
-    if pattern in LINED:  # the line is rough: part of it answers at any angle
+    if pattern.lined:  # the line is rough: part of it answers at any angle
         diffuse = np.maximum(rng.uniform(5, 10) + 2 * gaps, 0) * (half > 0)
         painting.db = painting.db + diffuse * np.exp(-((core / rng.uniform(0.25, 0.5)) ** 2))
     painting.mirror(core, present, spread, 0.18)

@@ -14,7 +14,7 @@ from data.phantom.dicom import make_phantom, write_dicom
 from data.phantom.physical import scene_labels
 from data.phantom.render import LABELS, Raster, render
 from data.phantom.sampling import sample_scene
-from data.phantom.stream import grid_raster, sample
+from data.phantom.stream import grid_raster, sample, shows
 from data.phantom.texture import strip_share
 from data.phantom.visibility import interface_contrast
 from imaging.calibration import Calibration, calibrate
@@ -103,15 +103,17 @@ def test_the_shares_of_a_strip_add_up_to_its_width(half, offset, px):
     assert share.sum() * px == pytest.approx(2 * half, abs=1e-9)
 
 
-def band_picture(inside, above, below, spread=8.0, thickness_mm=6.0):
-    """Return the contrast of a level band of grey `inside` between two tissues."""
+def band_picture(inside, above, below, spread=8.0, thickness_mm=6.0, bright=False, shown=1.0):
+    """Return the contrast of a level band of grey `inside` between two tissues; `shown` is the part
+    of its length where it differs from what is below."""
     band = Endometrium(ArcFrame((0, 0), 0, 0), 40, thickness_mm, 0.1, 0.6, 0.8, 0)
     raster = Raster((160, 240), (0.3, 0.3), (-24, -36))
     field = band.field(*raster.coordinates())
     grey = np.where(np.abs(field.d) <= field.half, inside, np.where(field.d < 0, above, below))
+    grey = np.where(field.s > (shown - 0.5) * band.length_mm, below, grey)
     noise = np.random.default_rng(1).normal(0, spread, grey.shape)
     luma = np.clip(grey + noise, 0, 255).astype(np.uint8)
-    return interface_contrast(field, luma, np.ones(luma.shape, bool))
+    return interface_contrast(field, luma, np.ones(luma.shape, bool), bright=bright)
 
 
 def test_an_interface_shows_by_its_difference_over_the_speckle():
@@ -124,6 +126,35 @@ def test_an_interface_shows_by_its_difference_over_the_speckle():
 def test_the_fainter_interface_counts():
     assert band_picture(120, 80, 119) < 0.3
     assert band_picture(0, 0, 0) < 0.1  # all black
+
+
+def test_a_shade_across_the_picture_is_no_band():
+    assert band_picture(100, 60, 140) == 0
+    assert band_picture(100, 140, 60) == 0
+
+
+def test_a_dark_zone_shows_no_bright_band():
+    assert band_picture(50, 80, 80, bright=True) == 0
+    assert band_picture(120, 80, 80, bright=True) == pytest.approx(40 / 8, rel=0.1)
+
+
+def test_a_band_that_shows_over_less_than_half_of_its_length_does_not_show():
+    assert band_picture(160, 80, 80, shown=0.4) < 0.5
+    assert band_picture(160, 80, 80, shown=0.8) == pytest.approx(80 / 8, rel=0.1)
+
+
+def test_a_faint_line_is_kept_and_a_band_as_faint_is_not():
+    scenes = {}
+    for i in range(300):
+        scene = sample_scene(np.random.default_rng(i), visible=1.0)
+        scenes[scene.pattern] = scene
+    raster = Raster((64, 64), (1.0, 1.0), (0, -32))
+    picture = replace(
+        render(scenes[Pattern.THIN_LINE], raster, np.random.default_rng(1)), contrast=0.5
+    )
+    kept = {pattern for pattern, scene in scenes.items() if shows(scene, picture)}
+    assert kept == {Pattern.THIN_LINE} and len(scenes) == len(Pattern) - 1
+    assert shows(scenes[Pattern.HYPERECHOIC], replace(picture, contrast=None))
 
 
 def test_an_interface_outside_the_picture_does_not_show():
@@ -142,7 +173,8 @@ def test_a_picture_that_hides_its_endometrium_is_drawn_again(monkeypatch):
         drawn.append(render(*args, **options))
         return drawn[-1]
 
-    monkeypatch.setattr(stream, "MIN_CONTRAST", 2.0)
+    monkeypatch.setattr(stream, "MIN_CONTRAST_BAND", 2.0)
+    monkeypatch.setattr(stream, "MIN_CONTRAST_LINE", 2.0)
     monkeypatch.setattr(stream, "render", watched)
     for i in range(8):
         shown = sample(11, i, SPEC).scene.endometrium
