@@ -8,6 +8,7 @@ import numpy as np
 from data.phantom.anatomy import ArcFrame, Kind, Pattern, Rng, Scene, Sector, Structure
 from data.phantom.render import Picture
 from data.phantom.sampling import sample_scene
+from data.phantom.stream import shows
 
 # A randomised test object must show what it is about: difference of the mean grey levels of band
 # and surroundings over the spread of the surroundings. Real ones have 0.4 to 2.4, half of them
@@ -104,9 +105,12 @@ def _hides(structure: Structure, scene: Scene) -> bool:
 
 
 def legible(scene: Scene, picture: Picture) -> bool:
-    """Tell whether band and surroundings differ enough, and are neither black nor white."""
+    """Tell whether the picture shows its endometrium as in training, and more: band and
+    surroundings differ enough, and are neither black nor white."""
     from scipy import ndimage
 
+    if not shows(scene, picture):
+        return False
     band = picture.labels[1] > 0.5
     ring = ndimage.binary_dilation(band, iterations=20) & (picture.labels[3] > 0.5)
     if not band.any() or not ring.any():
