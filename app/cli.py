@@ -186,6 +186,7 @@ def phantom(  # noqa: PLR0913, PLR0917 - a command line's options are its interf
         raise usage("--freehand needs --renderer physical.")
 
     from data.phantom.collection import write_phantoms
+    from inference.engines import cores
 
     try:
         rows = write_phantoms(
@@ -197,6 +198,7 @@ def phantom(  # noqa: PLR0913, PLR0917 - a command line's options are its interf
             empty=empty,
             freehand=freehand,
             unmeasurable=unmeasurable,
+            workers=cores(),
         )
     except ImportError as error:
         raise usage(f"--renderer {renderer}: {error}") from None

@@ -1,7 +1,6 @@
 """A simulated cohort on disk: a phantom for every scan, and a reader who checks some of them."""
 
 import json
-import os
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from data.phantom.dicom import Renderer, make_phantom, write_dicom
+from inference.engines import cores
 from inference.records import Call
 from inference.tables import make_folder, write_csv, write_json, writing
 from trial.simulation import COLUMNS, Cohort, Scan, simulate
@@ -46,7 +46,7 @@ def write_cohort(out: Path, women: int, seed: int) -> Cohort:
             raise ValueError(f"{out} holds another cohort; choose a folder of its own")
         return cohort
     make_folder(out / SCANS)
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(cores(), mp_context=get_context("spawn")) as pool:
         list(pool.map(partial(_write_scan, out / SCANS, seed), jobs, chunksize=4))
     with writing(out / VISITS):
         write_csv(out / VISITS, COLUMNS, cohort.rows)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from data.cases import Case, read_cases
 from data.phantom.collection import write_phantoms
 from data.phantom.dicom import Renderer
+from inference.engines import cores
 from models.bundle import Bundle, IntervalTable
 from models.runtime import Runtime
 from training.evaluate import evaluate
@@ -53,7 +54,9 @@ def phantom_cases(
     About a share `empty` of them shows no endometrium.
     """
     with tempfile.TemporaryDirectory() as folder:
-        write_phantoms(Path(folder), n=n, seed=seed, renderer=renderer, empty=empty)
+        write_phantoms(
+            Path(folder), n=n, seed=seed, renderer=renderer, empty=empty, workers=cores()
+        )
         yield read_cases(Path(folder))
 
 

@@ -9,7 +9,7 @@ from pydicom import dcmread
 
 from data.phantom import stream
 from data.phantom.anatomy import ArcFrame, Endometrium, Pattern, Sector
-from data.phantom.collection import TRUTH_COLUMNS, write_phantoms
+from data.phantom.collection import TRUTH_COLUMNS, WORTH_FRAMES, write_phantoms
 from data.phantom.dicom import make_phantom, write_dicom
 from data.phantom.physical import scene_labels
 from data.phantom.render import LABELS, Raster, render
@@ -210,11 +210,14 @@ def test_a_phantom_is_a_readable_calibrated_clip(tmp_path):
 
 
 def test_a_folder_of_phantoms_repeats_byte_by_byte(tmp_path):
-    for name in ("one", "two"):
-        write_phantoms(tmp_path / name, n=2, seed=4)
+    n = WORTH_FRAMES  # as many as several processes share
+    for name, workers in (("one", 1), ("two", 2)):
+        write_phantoms(tmp_path / name, n=n, seed=4, empty=0.2, unmeasurable=0.3, workers=workers)
     for path in sorted((tmp_path / "one").iterdir()):
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path.name
     with (tmp_path / "one/truth.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == list(TRUTH_COLUMNS) and len(rows) == 2
-    assert all(0.5 < float(row["thickness_mm"]) < 21 for row in rows)
+    assert list(rows[0]) == list(TRUTH_COLUMNS) and len(rows) == n
+    assert [row["file"] for row in rows] == sorted(row["file"] for row in rows)
+    thick = [float(row["thickness_mm"]) for row in rows if row["thickness_mm"]]
+    assert 8 < len(thick) < n and all(0.5 < each < 21 for each in thick)
