@@ -15,7 +15,7 @@ from skimage.morphology import skeletonize
 from imaging.clip import Frame
 from imaging.grid import ANTI_ALIAS, GridImage, fill_graphics, normalise, to_grid
 from inference.frame import View
-from inference.quality import FULL_LENGTH_MM, NO_LENGTH_MM, RING_MM
+from inference.quality import RING_MM, length_score, span
 from models.bundle import Bundle
 from models.runtime import Runtime
 
@@ -99,7 +99,7 @@ def estimate(
     `band` (endometrium + fluid) and `uterus` are probabilities float32 (n, n), `uterus` None for a
     network without that label. Of the largest area above one half: how sure the network is along
     its skeleton, the more so where it is wide, how much of the ring around it is uterus, and how
-    long it is.
+    long it is with what is drawn of the same band.
     """
     areas, n = ndimage.label(band > 0.5)
     if n == 0:
@@ -116,7 +116,7 @@ def estimate(
     # Spurs to the corners are thin, and no part of a midline: they hardly weigh.
     weight = ndimage.distance_transform_edt(mask)[ridge] ** 2
     sure = 2 * float(np.average(band[near][ridge], weights=weight)) - 1
-    length = (ridge.sum() * mm_per_px - NO_LENGTH_MM) / (FULL_LENGTH_MM - NO_LENGTH_MM)
+    length = length_score(max(float(ridge.sum()), span(band, areas == largest)) * mm_per_px)
     surrounded = 1.0
     if uterus is not None:
         ring = ~mask & (ndimage.distance_transform_cdt(~mask, "taxicab") <= width)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from inference.outline import LEVEL
 from inference.thickness import Thickness
 
 # Above this a thickness is only a few pixels (design section 4).
@@ -19,6 +20,10 @@ COARSE_MM_PER_PX = 0.35
 # as its uterus (2.5th percentile 0.34), and few uteri are shorter than 40 mm. What is half as long
 # as that is a piece of one, or none, and the thickest place may lie elsewhere.
 FULL_LENGTH_MM, NO_LENGTH_MM = 12.0, 6.0
+# Pieces belong to one band where the probability between them stays above this: real lines are
+# interrupted (10 % of the columns of a thin line, at the 90th percentile 26 %), and a network draws
+# the rest of a faint one in pieces.
+JOINED = 0.2
 # The ring around the band that should be myometrium, in mm.
 RING_MM = 3.0
 # What chord and inscribed circle may differ by: mm, or a share of the chord (design section 5).
@@ -119,9 +124,30 @@ def agreement(seen: Seen) -> float:
 
 
 def extent(seen: Seen) -> float:
-    """Score the length of the midline."""
-    share = (seen.measured.length_mm - NO_LENGTH_MM) / (FULL_LENGTH_MM - NO_LENGTH_MM)
-    return float(np.clip(share, 0, 1))
+    """Score the length of the midline, or what the piece spans with others of the same band."""
+    span_mm = span(seen.band, seen.measured.component) * seen.grid_mm
+    return length_score(max(seen.measured.length_mm, span_mm))
+
+
+def length_score(length_mm: float) -> float:
+    """Score how long a band is drawn."""
+    return float(np.clip((length_mm - NO_LENGTH_MM) / (FULL_LENGTH_MM - NO_LENGTH_MM), 0, 1))
+
+
+def span(band: NDArray[np.float32], piece: NDArray[np.bool_]) -> float:
+    """Return how far, in pixels along their main axis, the drawn pieces of a band reach.
+
+    `band` float32 (n, n) are probabilities, `piece` bool (n, n) one area where they are above one
+    half, not empty. Others belong to it that JOINED connects with it, diagonals counted.
+    """
+    joined, _ = ndimage.label(band > JOINED, np.ones((3, 3)))
+    same = np.unique(joined[piece & (joined > 0)])
+    points = np.argwhere((band > LEVEL) & np.isin(joined, same)).astype(np.float64)
+    if not len(points):
+        return 0.0
+    points -= points.mean(axis=0)
+    _, axes = np.linalg.eigh(points.T @ points)
+    return float(np.ptp(points @ axes[:, -1]))
 
 
 def sharpness(seen: Seen) -> float:
@@ -181,7 +207,8 @@ POLICIES = (
     ),
     Policy(
         "extent",
-        f"length of the outline: none up to {NO_LENGTH_MM:g} mm, full from {FULL_LENGTH_MM:g} mm",
+        "length of the outline, with what is drawn of the same band: "
+        f"none up to {NO_LENGTH_MM:g} mm, full from {FULL_LENGTH_MM:g} mm",
         "what was outlined is too short to be a whole endometrium",
         extent,
     ),

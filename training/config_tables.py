@@ -112,7 +112,7 @@ class Network(Table):
     )
     channels: Annotated[tuple[Annotated[int, Field(ge=1, le=4096)], ...], Field(strict=False)] = (
         Field(
-            default=(16, 32, 64, 128, 192, 192),
+            default=(32, 64, 96, 160, 192, 192),
             min_length=2,
             max_length=8,
             description="Feature channels of the U-Net's levels, finest first.",

@@ -10,14 +10,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from inference.records import Call, Status
+from inference.report.urgency import DOUBTFUL
 from training.estimates import Estimate, share
 from training.summary import THRESHOLD_MM, Result, groups_of
 
 # Nearer to the threshold than this nobody is on the wrong side: experts repeat themselves to so
 # many mm (0.3 to 0.5).
 NEAR_MM = 0.5
-# From this quality on a frame counts as a good one.
-GOOD_QUALITY = 0.8
+# From this quality on a frame counts as a good one: what the report does not call doubtful.
+GOOD_QUALITY = DOUBTFUL
 MEASURED = "measured"
 # The families whose groups' intervals are looked at, and the one that says what is in a frame.
 GROUPED, SITUATION = ("thickness", "pattern", "orientation", "fluid"), "view"

@@ -12,8 +12,9 @@ from inference.records import Call, Status, Value
 from inference.report.least import Least
 
 Row = Mapping[str, Value]
-# Below this quality intervals hold less often than they say (docs/evaluation.md).
-DOUBTFUL = 0.8
+# Below this quality intervals hold less often than they say, and errors are three times as large
+# (docs/evaluation.md); above, a better quality says little more.
+DOUBTFUL = 0.4
 # An interval that ends nearer to the threshold than this: half a millimetre matters.
 NEAR_MM = 0.5
 # What was outlined can be judged in its picture; then what the file lacks; then what shows nothing.

@@ -21,6 +21,9 @@ from inference.quality import (
     Seen,
     assess,
     confidence,
+    extent,
+    length_score,
+    span,
 )
 from inference.records import Call, Measurement, Status
 from inference.words import in_words
@@ -176,9 +179,6 @@ def test_each_doubt_lowers_the_quality():
     assert quality(circle=2.0) < 0.5 * good
     assert quality(px=0.7) == pytest.approx(0.5 * good)
     assert quality(chord=3.2) == good, "what a circle may differ"
-    assert quality(length=12.0) == good, "as short as a whole one can be"
-    assert quality(length=9.0) == pytest.approx(0.5 * good)
-    assert quality(length=6.0) == quality(length=2.0) == 0
     assert quality(spread=SHARP_MM) == good and quality(spread=4 * SHARP_MM) == good / 4
     faint = CLEAR * [1, FULL_CONTRAST / 2]
     assert quality(contrasts=faint) == pytest.approx(0.75 * good), "the fainter side counts"
@@ -190,6 +190,40 @@ def test_each_doubt_lowers_the_quality():
     assert quality(looks=one_sided) == pytest.approx(good * 2 / 3)
     assert quality(looks=np.stack([sure, 0 * sure])) == 0
     assert quality(looks=sure[None]) == pytest.approx(good), "one look alone disagrees with none"
+
+
+def drawn(*pieces, between=0.0, shape=(60, 60)):
+    """A level line of pieces (first and last column), and how likely the rest of its row is."""
+    p = np.zeros(shape, np.float32)
+    p[30] = between
+    for first, last in pieces:
+        p[30, first : last + 1] = 0.9
+    return p
+
+
+def test_a_short_outline_is_a_piece_of_an_endometrium_or_none():
+    mask = np.zeros((60, 60), bool)
+    mask[30, 10:12] = True
+
+    def score(length_mm):
+        return extent(seen(drawn((10, 11)), None, measured(mask, 1.0, 1.0, length_mm)))
+
+    assert score(12.0) == 1, "as short as a whole one can be"
+    assert score(9.0) == pytest.approx(0.5)
+    assert score(6.0) == score(2.0) == 0
+
+
+def test_pieces_of_a_line_that_the_network_half_sees_count_together():
+    piece = np.zeros((60, 60), bool)
+    piece[30, 10:21] = True
+    pieces = (10, 20), (30, 34), (45, 50)
+    assert span(drawn(*pieces, between=0.3), piece) == 40
+    assert span(drawn(*pieces, between=0.1), piece) == 10, "nothing says that they belong together"
+    assert span(drawn((10, 20), between=0.3), piece) == 10, "what is not drawn does not count"
+    score = extent(seen(drawn(*pieces, between=0.3), None, measured(piece, 1.0, 1.0, 10 * MM)))
+    assert score == length_score(40 * MM) > length_score(10 * MM)
+    steep = drawn(*pieces, between=0.3).T
+    assert span(steep, piece.T) == 40
 
 
 WEAKNESSES = {

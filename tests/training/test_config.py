@@ -22,7 +22,7 @@ def config_of(tmp_path, text):
 def test_only_the_steps_must_be_given_and_the_rest_is_documented(tmp_path):
     config = config_of(tmp_path, "steps = 10")
     assert config.data.phantoms == 1
-    assert config.network.channels == (16, 32, 64, 128, 192, 192)
+    assert config.network.channels == (32, 64, 96, 160, 192, 192)
     assert json.loads(config.model_dump_json())["run"]["selection"] == "last"
 
 
