@@ -35,7 +35,7 @@ def test_a_card_is_shown_in_words():
     for words in (
         "phantom-6",
         "Apache-2.0",
-        "learned from 178400 pictures",
+        "learned from 301600 pictures",
         "known to fail",
         "Dice",
     ):

@@ -188,7 +188,7 @@ def test_painted_fluid_is_taken_off_what_is_snapped(oblong):
     oblong.page.fill("#brush-size", "2.0")
     oblong.page.press("#brush-size", "Enter")
     middle = (x1 + x2) / 2, (y1 + y2) / 2
-    oblong.drag((middle[0] - 60, middle[1] - 18), (middle[0] + 40, middle[1] + 8))
+    oblong.drag((middle[0] - 120, middle[1] - 40), middle, (middle[0] + 120, middle[1] + 40))
     oblong.press("s")
     oblong.page.wait_for_selector("#hint", state="hidden")
     shown = oblong.mm

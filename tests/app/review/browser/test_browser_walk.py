@@ -118,22 +118,26 @@ def test_going_back_shows_the_clip_before(ada):
 
 
 def test_the_list_that_was_filtered_is_the_one_that_is_walked(ada):
+    items = ada.json("/api/worklist?state=all")["items"]
+    n = sum(item["call"] == "not_thin" for item in items)
+    assert 1 < n < len(items)
     ada.page.select_option("select[name=call]", "not_thin")
     ada.page.wait_for_url(re.compile("call=not_thin"))
-    ada.page.wait_for_function("() => document.querySelectorAll('.row').length === 2")
+    ada.page.wait_for_function("n => document.querySelectorAll('.row').length === n", arg=n)
     ada.page.wait_for_load_state("networkidle")
     keys = [link.split("/")[-1] for link in ada.page.eval_on_selector_all(
         ".row", "rows => rows.map((row) => row.getAttribute('href'))"
     )]  # fmt: skip
     ada.page.locator(".row").first.click()
     ada.shown(keys[0])
-    assert ada.page.inner_text("#position") == "1 of 2"
-    with ada.next_shown():
-        ada.press("a")
-    assert ada.key == keys[1]
+    assert ada.page.inner_text("#position") == f"1 of {n}"
+    for key in keys[1:]:
+        with ada.next_shown():
+            ada.press("a")
+        assert ada.key == key
     ada.press("a")
     ada.page.get_by_role("button", name="Worklist").wait_for()
-    assert [state_of(ada, key) for key in keys] == ["accepted"] * 2
+    assert [state_of(ada, key) for key in keys] == ["accepted"] * n
 
 
 def test_filters_are_in_the_address_and_can_be_cleared(ada):
