@@ -12,8 +12,8 @@ from inference.records import Call, Status, Value
 from inference.report.least import Least
 
 Row = Mapping[str, Value]
-# Below this quality intervals hold less often than they say, and errors are three times as large
-# (docs/evaluation.md); above, a better quality says little more.
+# Below this quality intervals hold less often than they say, and errors are nearly three times as
+# large (docs/evaluation.md); above, a better quality says little more.
 DOUBTFUL = 0.4
 # An interval that ends nearer to the threshold than this: half a millimetre matters.
 NEAR_MM = 0.5
