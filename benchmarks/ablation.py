@@ -63,7 +63,9 @@ COLUMNS = (
 )
 
 
-def arms(steps: int, precision: str = "float32") -> dict[str, tuple[Config, str | None]]:
+def arms(
+    steps: int, precision: str = "float32", batch: int = 8, showings: int = 1, workers: int = 0
+) -> dict[str, tuple[Config, str | None]]:
     """Return the configuration of every arm, and what it starts from."""
     shipped = tuple(load_bundle().architecture["channels"])
 
@@ -72,13 +74,15 @@ def arms(steps: int, precision: str = "float32") -> dict[str, tuple[Config, str 
             {
                 "seed": SEED,
                 "steps": steps,
+                "batch": batch,
+                "data": {"showings": showings},
                 "network": {"channels": channels},
                 # So few steps: the average must forget the start.
                 "optimiser": {"learning_rate": rate, "average_decay": 0.99},
                 "loss": loss,
                 "run": {
                     "compile": True,
-                    "workers": 0,
+                    "workers": workers,
                     "checkpoint_every": 50,
                     "precision": precision,
                 },
@@ -148,7 +152,10 @@ def main() -> None:
     """Train and judge what was asked for, and print the tables of all that is done."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path, help="folder of the runs")
-    parser.add_argument("--steps", type=int, default=300, help="batches of 8 pictures for each arm")
+    parser.add_argument("--steps", type=int, default=300, help="batches for each arm")
+    parser.add_argument("--batch", type=int, default=8, help="pictures in a batch")
+    parser.add_argument("--showings", type=int, default=1, help="of each picture")
+    parser.add_argument("--workers", type=int, default=0, help="that make pictures")
     parser.add_argument("--n", type=int, default=200, help="phantoms of renderer 2 to judge on")
     parser.add_argument("--real", type=Path, help="folder of outlined images to judge on, too")
     parser.add_argument("--arms", nargs="*", help="names of arms; all if left out")
@@ -157,7 +164,7 @@ def main() -> None:
     )
     given = parser.parse_args()
     torch.set_num_threads(1)  # commands beside each other do not get in each other's way
-    every = arms(given.steps, given.precision)
+    every = arms(given.steps, given.precision, given.batch, given.showings, given.workers)
     if unknown := set(given.arms or ()) - every.keys():
         parser.error(f"no arm {', '.join(sorted(unknown))}; there are {', '.join(every)}")
     phantoms = given.out / "phantoms"

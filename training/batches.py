@@ -5,7 +5,8 @@ kill sees what an unbroken one would have seen, with any number of workers.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +31,9 @@ from training.team import ALONE, Team
 
 # Keys of the draws, so that no two of them are the same numbers.
 _ORDER, _CHANGE = 1, 2
+# Steps between two showings of a picture. The network must have moved on, and all pictures made
+# meanwhile stay on its device: 2 GB for sixteen to a step on the usual grid.
+AGAIN_AFTER = 100
 
 
 class Batch(NamedTuple):
@@ -48,6 +52,11 @@ class Batch(NamedTuple):
     def to(self, device: torch.device) -> "Batch":
         """Return the batch on a device."""
         return Batch(*(tensor.to(device, non_blocking=True) for tensor in self))
+
+    def mirrored(self) -> "Batch":
+        """Return the batch with left and right exchanged."""
+        pixels, labels, known, distance = self
+        return Batch(pixels.flip(-1), labels.flip(-1), known, distance.flip(-1))
 
 
 def real_before(number: int, phantoms: float) -> int:
@@ -162,12 +171,15 @@ class Pictures(Dataset[Batch]):
 
 
 class Numbers(Sequence[int]):
-    """The numbers of the pictures from a step to the end of a run that are of a team's share."""
+    """The numbers of a team's share of the new pictures of all steps from one to the last."""
 
     def __init__(self, config: Config, first_step: int, share: range) -> None:
-        """Take `share` of the places in every batch."""
-        self.batch, self.share, self.first = config.batch, share, first_step
-        self.steps = config.steps - first_step
+        """Take `share` of the places among the new pictures of every batch.
+
+        What a first batch shows again was made in steps before it, of which none was trained on.
+        """
+        self.fresh, self.share, self.first = config.fresh, share, first_step
+        self.steps = config.steps - first_step + steps_before(config)
 
     def __len__(self) -> int:
         """Return how many there are."""
@@ -178,20 +190,45 @@ class Numbers(Sequence[int]):
         if not 0 <= index < len(self):
             raise IndexError(index)
         step, place = divmod(index, len(self.share))
-        return (self.first + step) * self.batch + self.share[place]
+        return (self.first + step) * self.fresh + self.share[place]
+
+
+def steps_before(config: Config) -> int:
+    """Return how many steps before its first a run begins to make pictures."""
+    return (config.data.showings - 1) * AGAIN_AFTER
+
+
+def shown_again(fresh: Iterable[Batch], showings: int) -> Iterator[Batch]:
+    """Yield batches of new pictures with those of 1, 2, ... times AGAIN_AFTER steps before them.
+
+    Every second showing is the mirror image. Begins where so many steps have been made.
+    """
+    kept: deque[Batch] = deque(maxlen=(showings - 1) * AGAIN_AFTER + 1)
+    for new in fresh:
+        kept.append(new)
+        if len(kept) < (kept.maxlen or 0):
+            continue
+        parts = [kept[-1 - showing * AGAIN_AFTER] for showing in range(showings)]
+        parts[1::2] = [part.mirrored() for part in parts[1::2]]
+        yield Batch(*map(torch.cat, zip(*parts, strict=True)))
 
 
 def batches(
-    config: Config, items: Sequence[Item], first_step: int, team: Team = ALONE
+    config: Config,
+    items: Sequence[Item],
+    first_step: int,
+    device: torch.device,
+    team: Team = ALONE,
 ) -> Iterator[Batch]:
-    """Yield this process's shares of the batches from `first_step` to the end of the run."""
-    share = team.share(config.batch)
+    """Yield this process's shares of the batches from `first_step` to the end, on a device."""
+    share = team.share(config.fresh)
     pictures = Pictures(config, items, Numbers(config, first_step, share))
     workers = config.run.workers
-    yield from DataLoader(
+    made = DataLoader(
         pictures,
         batch_size=len(share),
         num_workers=workers,
         prefetch_factor=4 if workers else None,
-        pin_memory=torch.cuda.is_available(),
+        pin_memory=device.type == "cuda",
     )
+    yield from shown_again((new.to(device) for new in made), config.data.showings)

@@ -61,6 +61,20 @@ class Config(Table):
             )
         return self
 
+    @model_validator(mode="after")
+    def _shows(self) -> "Config":
+        if self.batch % self.data.showings:
+            raise ValueError(
+                f"batch = {self.batch} is no multiple of data.showings = {self.data.showings}, of "
+                "which each takes the same part of a batch"
+            )
+        return self
+
+    @property
+    def fresh(self) -> int:
+        """How many pictures of a batch have not been shown before."""
+        return self.batch // self.data.showings
+
     @property
     def draws(self) -> int:
         """The seed of all draws but the split: `seed`, and another one for every fold."""

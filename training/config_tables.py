@@ -28,6 +28,14 @@ class Data(Table):
         description="Share of simulated pictures in what the network sees; the rest comes from "
         "`datasets`. true is 1, false is 0.",
     )
+    showings: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="How often the run shows each of its pictures, some steps apart and every "
+        "second time as its mirror image. 1 is best where making pictures keeps up with the "
+        "network; a GPU would wait for them.",
+    )
     datasets: Annotated[tuple[str, ...], Field(strict=False)] = Field(
         default=(),
         description="Folders of annotated images (dataset.json, labels.json or truth.csv), "

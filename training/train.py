@@ -95,7 +95,7 @@ def train(
     a start, a folder or a tracker that cannot be used and for a loss that is no number, OSError
     for a full disk.
     """
-    team.share(config.batch)  # before any file is read
+    team.share(config.fresh)  # before any file is read
     items = split(config, images or read_images(config))
     device = team.device()
     progress = _begin(config, device)
@@ -222,8 +222,8 @@ def _steps(job: _Job) -> None:
     if run.compile:
         forward = torch.compile(forward)
     started, since = time.monotonic(), progress.step % LOG_EVERY
-    for batch in batches(config, job.items.training, progress.step, team):
-        shown: Batch = batch.to(device)
+    shown: Batch
+    for shown in batches(config, job.items.training, progress.step, device, team):
         rate = learning_rate(config, progress.step)
         for group in progress.optimizer.param_groups:
             group["lr"] = rate

@@ -15,9 +15,10 @@ import training.train
 from data.cases import CasesError
 from models.bundle import load_bundle
 from models.runtime import OpenVinoRuntime, TorchRuntime
-from training.batches import Pictures
+from training.batches import Pictures, batches
 from training.checkpoint import RunError
-from training.config import read_config
+from training.config import ConfigError, read_config
+from training.config_tables import Data
 from training.export import export
 from training.ship import Chosen, main, weights_of
 from training.split import read_items
@@ -222,6 +223,37 @@ def test_pictures_are_the_same_in_any_order(tmp_path):
         assert all(torch.equal(one, other) for one, other in pairs)
     kinds = [bool(whole[number].known.all()) for number in range(8)]
     assert kinds == [True, False] * 4
+
+
+def test_every_picture_is_shown_so_often_and_mirrored_every_second_time(tmp_path, monkeypatch):
+    monkeypatch.setattr("training.batches.AGAIN_AFTER", 2)
+    config = config_of(tmp_path, 7).model_copy(update={"batch": 6, "data": Data(showings=3)})
+    shown = list(batches(config, [], 0, torch.device("cpu")))
+    assert [len(batch.pixels) for batch in shown] == [6] * 7
+    for step, batch in enumerate(shown[4:], 4):
+        for later, mirror in ((2, True), (4, False)):
+            first = shown[step - later]
+            for one, other in ((first.pixels, batch.pixels), (first.labels, batch.labels)):
+                again = other[later : later + 2]
+                assert torch.equal(one[:2].flip(-1) if mirror else one[:2], again)
+    # What is new in a batch is in no other one's new part.
+    new = torch.cat([batch.pixels[:2] for batch in shown])
+    assert len(torch.unique(new.flatten(1), dim=0)) == 14
+
+
+def test_a_run_that_shows_pictures_again_ends_like_an_unbroken_one(tmp_path, monkeypatch):
+    monkeypatch.setattr("training.batches.AGAIN_AFTER", 2)
+    config = config_of(tmp_path, 6, data="showings = 2")
+    train(config, tmp_path / "whole")
+    with pytest.raises(KilledError):
+        train(config, tmp_path / "broken", watch=killed_after(4))
+    train(config, tmp_path / "broken")
+    assert same(state_of(tmp_path / "whole"), state_of(tmp_path / "broken"))
+
+
+def test_showings_take_equal_parts_of_a_batch(tmp_path):
+    with pytest.raises(ConfigError, match=r"batch = 2 is no multiple of data\.showings = 3"):
+        config_of(tmp_path, data="showings = 3")
 
 
 def test_the_learning_rate_warms_up_stays_and_falls(tmp_path):
