@@ -21,7 +21,7 @@ from typing import Self
 from inference.jobs import EngineError, Job, Outcome, Task, lost, perform
 from models.batching import Batching
 from models.bundle import Bundle, load_bundle
-from models.runtime import OpenVinoRuntime, Runtime, choose_runtime
+from models.runtime import OpenVinoRuntime, Runtime
 
 # Fewer files than this are measured before several processes have started.
 WORTH_WORKERS = 4
@@ -73,7 +73,7 @@ class Local(_Here):
             yield from Serial(self.bundle, self.runtime).run(chain(first, jobs), task)
             return
         remaining = chain(first, jobs)
-        with _Pool(self.bundle, self.device, self.workers, task) as pool:
+        with _Pool(self.bundle, self.workers, task) as pool:
             while True:
                 yield from pool.fill(remaining)
                 if not pool.waiting:
@@ -112,10 +112,9 @@ class Threaded(_Here):
 class _Pool:
     """The processes of an engine, and what is with them."""
 
-    def __init__(self, bundle: Bundle, device: str, workers: int, task: Task) -> None:
+    def __init__(self, bundle: Bundle, workers: int, task: Task) -> None:
         self.waiting: dict[Future[Outcome], Job] = {}
-        self._bundle, self._device = bundle, device
-        self._workers, self._task = workers, task
+        self._bundle, self._workers, self._task = bundle, workers, task
         self._executor = self._start(workers)
 
     def _start(self, workers: int) -> ProcessPoolExecutor:
@@ -124,7 +123,7 @@ class _Pool:
             # A forked process would inherit locks of threads that it does not have.
             mp_context=get_context("spawn"),
             initializer=_begin,
-            initargs=(self._bundle.path, self._device, self._task),
+            initargs=(self._bundle.path, self._task),
         )
 
     def fill(self, jobs: Iterator[Job]) -> Iterator[Outcome]:
@@ -162,7 +161,7 @@ class _Pool:
                 try:
                     yield alone.submit(_work, job).result()
                 except BrokenProcessPool:
-                    yield lost(job, DIED, self._bundle, self._device)
+                    yield lost(job, DIED, self._bundle, "cpu")
         self._executor = self._start(self._workers)
 
     def __enter__(self) -> Self:
@@ -187,15 +186,14 @@ _bundle: Bundle
 _runtime: Runtime
 
 
-def _begin(bundle: Path, device: str, task: Task) -> None:
+def _begin(bundle: Path, task: Task) -> None:
     """Prepare a worker process. Its parent answers the keyboard."""
     global _task, _bundle, _runtime  # noqa: PLW0603 - what a process has once
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_end_with_parent, daemon=True).start()
     one_thread()
     _task, _bundle = task, load_bundle(bundle)
-    cpu = device == "cpu"
-    _runtime = OpenVinoRuntime(_bundle, 1) if cpu else choose_runtime(_bundle, device)
+    _runtime = OpenVinoRuntime(_bundle, threads=1)
 
 
 def _work(job: Job) -> Outcome:
