@@ -32,7 +32,7 @@ from training.team import ALONE, Team
 # Keys of the draws, so that no two of them are the same numbers.
 _ORDER, _CHANGE = 1, 2
 # Steps between two showings of a picture. The network must have moved on, and all pictures made
-# meanwhile stay on its device: 2 GB for sixteen to a step on the usual grid.
+# meanwhile stay on its device: 2.4 GB for every further showing, at sixteen new ones to a step.
 AGAIN_AFTER = 100
 
 
@@ -179,7 +179,7 @@ class Numbers(Sequence[int]):
         What a first batch shows again was made in steps before it, of which none was trained on.
         """
         self.fresh, self.share, self.first = config.fresh, share, first_step
-        self.steps = config.steps - first_step + steps_before(config)
+        self.steps = config.steps - first_step + steps_before(config.data.showings)
 
     def __len__(self) -> int:
         """Return how many there are."""
@@ -193,9 +193,9 @@ class Numbers(Sequence[int]):
         return (self.first + step) * self.fresh + self.share[place]
 
 
-def steps_before(config: Config) -> int:
+def steps_before(showings: int) -> int:
     """Return how many steps before its first a run begins to make pictures."""
-    return (config.data.showings - 1) * AGAIN_AFTER
+    return (showings - 1) * AGAIN_AFTER
 
 
 def shown_again(fresh: Iterable[Batch], showings: int) -> Iterator[Batch]:
@@ -203,10 +203,11 @@ def shown_again(fresh: Iterable[Batch], showings: int) -> Iterator[Batch]:
 
     Every second showing is the mirror image. Begins where so many steps have been made.
     """
-    kept: deque[Batch] = deque(maxlen=(showings - 1) * AGAIN_AFTER + 1)
+    enough = steps_before(showings) + 1
+    kept: deque[Batch] = deque(maxlen=enough)
     for new in fresh:
         kept.append(new)
-        if len(kept) < (kept.maxlen or 0):
+        if len(kept) < enough:
             continue
         parts = [kept[-1 - showing * AGAIN_AFTER] for showing in range(showings)]
         parts[1::2] = [part.mirrored() for part in parts[1::2]]

@@ -69,13 +69,13 @@ def about(
 
     Raises ValueError for a run that is not at its end.
     """
-    last, pictures = recipe[-1], sum(stage.steps * stage.batch for stage in recipe[:-1])
+    last, pictures = recipe[-1], sum(stage.steps * stage.fresh for stage in recipe[:-1])
     losses = []
     for run in runs:
         steps, ended = steps_done(run / CHECKPOINT, last)
         if not ended or steps > last.steps:
             raise ValueError(f"{run} is at step {steps} of {last.steps}: finish training first")
-        pictures += steps * last.batch
+        pictures += steps * last.fresh
         with (run / "log.csv").open() as file:
             logged = {int(row[0]): row[1] for row in csv.reader(file)}
         losses.append(logged.get(steps, "not logged"))
