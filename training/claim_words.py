@@ -89,7 +89,7 @@ def partitions(card: Card) -> str | None:
     for run in runs(card):
         aside = run["config"]["data"].get("validation")
         if not run["folders"]:
-            said.append("Simulated pictures only, each seen once; no validation images.")
+            said.append("Simulated pictures only; no validation images.")
         elif isinstance(aside, str):
             said.append("Validation images are a data set of their own.")
         else:

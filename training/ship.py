@@ -87,9 +87,10 @@ def about(
         start, part = chosen.blend
         blend = f" Weights averaged: {1 - part:g} of this run, {part:g} of {Path(start).name}."
     simulated = any(stage.data.phantoms for stage in recipe)
-    once = (
-        "the simulated ones (data/phantom, renderer 1) seen once each" if simulated else "all real"
-    )
+    most = max(stage.data.showings for stage in recipe)
+    times = "once each" if most == 1 else f"once to {most} times each"
+    shown = f"the simulated ones (data/phantom, renderer 1) seen {times}"
+    once = shown if simulated else "all real"
     return {
         "name": name,
         "licence": "Apache-2.0",

@@ -20,14 +20,14 @@ from training.calibrate import (
     CONFIDENCE,
     FEWEST_PATIENTS,
     NOMINAL,
+    ONE_BIN,
     fit_intervals,
     spared,
     widest,
 )
 from training.summary import Result
 
-ONE_BIN = (math.inf,)
-SPREAD_MM = 0.4  # with the base 1 mm: factors are mm
+SPREAD_MM = 0.8  # with the base 1 mm: factors are mm
 RESULT = Result("a", "p", {}, True, 5.0, Status.MEASURED, measured_mm=7.0, call=Call.NOT_THIN)
 
 
@@ -92,7 +92,8 @@ def test_a_bias_moves_the_interval_and_does_not_widen_it():
 
 def test_the_ends_are_ranks_of_signed_errors():
     errors = np.linspace(-0.5, 0.4, 99)
-    table = fit_intervals([r for mm in (3.0, 5.0, 10.0) for r in results(errors, mm)])
+    cases = [r for mm in (3.0, 5.0, 10.0) for r in results(errors, mm)]
+    table = fit_intervals(cases, BIN_EDGES_MM)
     m = spared(99)
     assert m == 7
     for mm in (3.0, 5.0, 10.0):

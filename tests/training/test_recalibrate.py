@@ -25,7 +25,7 @@ N = FEWEST_PATIENTS
 PHANTOMS = 36
 
 
-def result(measured_mm, patient, error_mm=0.3, spread_mm=0.4):
+def result(measured_mm, patient, error_mm=0.3, spread_mm=0.8):
     return Result(
         name=str(patient),
         patient=str(patient),
@@ -77,12 +77,12 @@ def test_what_was_refused_or_is_unknown_does_not_count():
 
 
 def test_widths_are_those_of_the_cases():
-    results = group(5.0, N, error_mm=1.0) + group(10.0, N, 100, error_mm=-2.0, spread_mm=1.4)
+    results = group(5.0, N, error_mm=1.0) + group(10.0, N, 100, error_mm=-2.0, spread_mm=1.8)
     table, (near, far) = calibrated(results)
     assert (near.below_mm, near.above_mm) == pytest.approx((1.0, 0.0))
     assert (far.below_mm, far.above_mm) == pytest.approx((0.0, 2.0))
     assert (near.high_mm, far.low_mm, far.high_mm) == (8.0, 8.0, math.inf)
-    assert table.reach(10.0, 0.4) == pytest.approx((0, 1)), "half as difficult, half as wide"
+    assert table.reach(10.0, 0.8) == pytest.approx((0, 1)), "half as difficult, half as wide"
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from runs import KilledError, config_of, killed_after, real_config, rows, same, 
 import training.train
 from data.cases import CasesError
 from training.checkpoint import RunError, averaged_weights, steps_done
-from training.config import ConfigError, read_config
+from training.config import Config, ConfigError, read_config
 from training.ship import Chosen, about
 from training.train import train
 from training.validation import Judged, Validation, summed
@@ -58,6 +58,10 @@ def test_a_run_ends_when_validation_has_not_got_better_for_long_enough(tmp_path,
     assert moments[-1].step == 12
     texts = about([config], [run], "mine", "none", Chosen())
     assert texts["training_data"].startswith("24 pictures")
+    before = Config.model_validate({"steps": 10, "batch": 4, "data": {"showings": 2}})
+    texts = about([before, config], [run], "mine", "none", Chosen())
+    assert texts["training_data"].startswith("44 pictures")
+    assert "seen once to 2 times each" in texts["training_data"]
     patient = config.model_copy(update={"run": config.run.model_copy(update={"patience": 3})})
     with pytest.raises(ValueError, match="is at step 12 of 30"):
         about([patient], [run], "mine", "none", Chosen())
