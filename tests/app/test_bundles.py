@@ -43,6 +43,14 @@ def test_a_card_is_shown_in_words():
     assert "0 mm and more" in text and "network.bin" in text and "Nobody has signed it off." in text
 
 
+def test_intervals_by_thickness_are_shown_one_by_one(copy):
+    bins = [{"below_mm": end, "lower_factor": 1.5, "upper_factor": 0.5} for end in (4.0, 8.0, None)]
+    change(copy, lambda card: card["intervals"].update(bins=bins))
+    text = " ".join(call("show", copy).stdout.split())
+    for words in ("0 to 4 mm", "4 to 8 mm 1.5 below to 0.5 above", "8 mm and more"):
+        assert words in text
+
+
 def test_a_card_is_shown_as_data(copy):
     signed(copy)
     facts = json.loads(call("show", copy, "--json").stdout)
