@@ -53,7 +53,7 @@ def test_openvino_reads_it_and_gives_what_the_bundle_gives(bundle, file, batch):
     settings = {"INFERENCE_PRECISION_HINT": "f32"}
     theirs = core.compile_model(str(file), "CPU", settings)([batch])[0]
     assert np.abs(ours - theirs).max() < APART
-    assert ours[:, bundle.channel("endometrium")].max() > 0.9
+    assert ours[:, bundle.channel("endometrium")].max() > 0.5, "there is something to compare"
 
 
 def test_onnxruntime_gives_what_the_bundle_gives_for_any_number_of_pictures(bundle, file, batch):

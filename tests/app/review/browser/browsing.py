@@ -123,6 +123,10 @@ class Person:
             for box in (each.bounding_box() for each in self.page.locator("#handles button").all())
         ]
 
+    def high_and_low(self):
+        """The two caliper ends, the one higher on the screen first."""
+        return sorted(self.ends(), key=lambda end: end[1])
+
     def drag(self, start, *way):
         """Press at a place, move through others, let go."""
         mouse = self.page.mouse

@@ -198,7 +198,7 @@ def tablet(serve, person):
 def test_a_finger_drags_a_caliper_and_pans(tablet):
     ada, fingers = tablet
     before = ada.mm
-    x, y = ada.ends()[0]
+    x, y = ada.high_and_low()[0]
     fingers.move([(x + 6, y - 8)], [(x + 6, y - 48)])
     assert ada.mm > before
     after, ends = ada.mm, ada.ends()

@@ -49,7 +49,7 @@ def test_a_dragged_caliper_shows_the_millimetres_of_oblong_pixels(oblong):
 
 
 def test_the_number_follows_before_the_hand_lets_go(oblong):
-    start, mouse = oblong.ends()[1], oblong.page.mouse
+    start, mouse = oblong.high_and_low()[1], oblong.page.mouse
     before = oblong.mm
     mouse.move(*start)
     mouse.down()
@@ -104,7 +104,7 @@ def test_a_corrected_outline_is_measured_saved_and_becomes_training_data(oblong,
     clip = oblong.here()
     before = oblong.mm
     oblong.press("o")
-    x, y = oblong.ends()[1]  # the calipers end on the outline
+    x, y = oblong.high_and_low()[1]  # the calipers end on the outline
     oblong.drag((x, y), (x, y + 40))
     assert oblong.page.inner_text("#hint").startswith("The outline has changed")
     oblong.press("s")

@@ -225,25 +225,25 @@ def test_a_cine_is_scrubbed_and_played(ada):
 
 def test_the_picture_is_zoomed_at_the_pointer_panned_and_fitted(ada):
     ada.clip("oblong.dcm")
-    ends = ada.ends()
+    ends = ada.high_and_low()
     at = ends[0]
     ada.page.mouse.move(*at)
     ada.page.mouse.wheel(0, -400)
-    near = ada.ends()
+    near = ada.high_and_low()
     assert near[0] == pytest.approx(at, abs=1)
     assert near[1][1] - near[0][1] > 1.5 * (ends[1][1] - ends[0][1])
     ada.drag((120, 650), (170, 620))
-    assert ada.ends()[0] == pytest.approx((at[0] + 50, at[1] - 30), abs=1)
+    assert ada.high_and_low()[0] == pytest.approx((at[0] + 50, at[1] - 30), abs=1)
     ada.page.keyboard.down("Space")
-    x, y = ada.ends()[0]
+    x, y = ada.high_and_low()[0]
     ada.drag((x, y), (x + 20, y))
     ada.page.keyboard.up("Space")
-    assert ada.ends()[0] == pytest.approx((x + 20, y), abs=1)
+    assert ada.high_and_low()[0] == pytest.approx((x + 20, y), abs=1)
     assert ada.draft() is None  # panned, not measured
     ada.page.mouse.dblclick(120, 650)
-    assert ada.ends() == [pytest.approx(end, abs=1) for end in ends]
+    assert ada.high_and_low() == [pytest.approx(end, abs=1) for end in ends]
     ada.press("+", "+", "-", "0")
-    assert ada.ends() == [pytest.approx(end, abs=1) for end in ends]
+    assert ada.high_and_low() == [pytest.approx(end, abs=1) for end in ends]
 
 
 def test_brightness_and_contrast_stay_for_the_next_clip(ada):
