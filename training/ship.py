@@ -88,14 +88,13 @@ def about(
         blend = f" Weights averaged: {1 - part:g} of this run, {part:g} of {Path(start).name}."
     simulated = any(stage.data.phantoms for stage in recipe)
     most = max(stage.data.showings for stage in recipe)
-    times = "once each" if most == 1 else f"once to {most} times each"
-    shown = f"the simulated ones (data/phantom, renderer 1) seen {times}"
-    once = shown if simulated else "all real"
+    seen = "once each" if most == 1 else f"once to {most} times each"
+    what = f"the simulated ones (data/phantom, renderer 1) seen {seen}" if simulated else "all real"
     return {
         "name": name,
         "licence": "Apache-2.0",
         "training_data": (
-            f"{pictures} pictures, {once}; "
+            f"{pictures} pictures, {what}; "
             f"seeds {', '.join(str(stage.seed) for stage in recipe)}. {real}. "
             f"Last training loss: {', '.join(losses)}.{ensemble}{blend}"
         ),
