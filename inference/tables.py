@@ -10,7 +10,7 @@ from io import RawIOBase
 from itertools import islice
 from pathlib import Path
 from secrets import token_hex
-from tempfile import NamedTemporaryFile
+from tempfile import TemporaryFile
 from typing import Any, BinaryIO
 
 from inference.records import Value
@@ -48,7 +48,7 @@ def make_folder(folder: Path) -> None:
     """Make a folder and try to write in it. Raises UnusableOutputError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile(dir=folder, prefix=".endometer-", buffering=0) as probe:
+        with TemporaryFile(dir=folder, buffering=0) as probe:  # no name that a kill would leave
             probe.write(b"0")
     except FileExistsError:
         text = f"{printable(str(folder))} is a file; name a folder."

@@ -55,9 +55,11 @@ class OpenVinoRuntime:
         """
         openvino = import_openvino()
         # bf16 is OpenVINO's own choice where the processor has it; it moves single outlines.
-        settings: dict[str, str | int] = {
+        settings: dict[str, str | int | bool] = {
             "INFERENCE_PRECISION_HINT": "f32",
             "PERFORMANCE_HINT": "LATENCY",
+            # Every process would bind its threads to the first cores, and all of them share those.
+            "ENABLE_CPU_PINNING": False,
         }
         if threads is not None:
             settings["INFERENCE_NUM_THREADS"] = threads

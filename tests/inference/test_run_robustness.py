@@ -163,14 +163,14 @@ def test_an_output_folder_that_cannot_be_is_found_before_anything_is_measured(
 def test_a_full_disk_is_found_before_anything_is_measured(clips, tmp_path, monkeypatch, folder):
     from inference import tables
 
-    real, seen, out = tables.NamedTemporaryFile, [], tmp_path / "out"
+    real, seen, out = tables.TemporaryFile, [], tmp_path / "out"
 
     def full(dir, **options):
         if dir == out / folder:
             raise OSError(errno.ENOSPC, "No space left on device")
         return real(dir=dir, **options)
 
-    monkeypatch.setattr(tables, "NamedTemporaryFile", full)
+    monkeypatch.setattr(tables, "TemporaryFile", full)
     with pytest.raises(UnusableOutputError, match="No space left"):
         go(clips, out=out, on_clip=seen.append)
     assert seen == []

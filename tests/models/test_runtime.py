@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -74,3 +77,30 @@ def test_cuda_without_a_device_is_a_clear_error(bundle):
     with pytest.raises(DeviceError, match="--device cpu"):
         choose_runtime(bundle, "cuda")
     assert choose_runtime(bundle, "auto").device == "cpu"
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="cores are told on Linux only")
+def test_a_network_of_one_thread_is_bound_to_no_core():
+    """Bound to the first core, all workers of an archive would take turns on it."""
+    program = (
+        "import os, numpy as np\n"
+        "from pathlib import Path\n"
+        "from threading import Thread\n"
+        "from models.bundle import load_bundle\n"
+        "from models.runtime import OpenVinoRuntime\n"
+        "bundle = load_bundle()\n"
+        "size = bundle.grid.size\n"
+        "network = OpenVinoRuntime(bundle, threads=1)\n"
+        "busy = Thread(target=network, args=(np.zeros((8, 1, size, size), np.float32),))\n"
+        "busy.start()\n"
+        "while busy.is_alive():\n"
+        "    for task in Path('/proc/self/task').iterdir():\n"
+        "        try:\n"
+        "            print(len(os.sched_getaffinity(int(task.name))))\n"
+        "        except ProcessLookupError:\n"
+        "            pass\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert set(map(int, done.stdout.split())) == {len(os.sched_getaffinity(0))}
