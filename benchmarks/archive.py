@@ -6,7 +6,8 @@ Makes an archive of JPEG cines, then prints ratios from one run on this machine:
   network alone on as many frames, with the same runtime and all cores;
 - against the plain way: a loop of pydicom, SimpleITK and eager torch, frame by frame, with the
   same geometry at the end;
-- Dask with two worker processes against two local ones;
+- Dask with two worker processes against two local ones, on the same archive or (--dask STILLS) on
+  so many stills;
 - peak memory of many stills against few (with --memory MANY).
 """
 
@@ -48,6 +49,16 @@ def make_archive(folder: Path, clips: int, frames: int) -> None:
         data = dcmread(folder / f"clip-{number % ORIGINALS:05}.dcm")
         data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = generate_uid()
         data.save_as(path)
+
+
+def make_stills(folder: Path, stills: int) -> None:
+    """Write one picture under as many UIDs, so that none counts as a copy."""
+    folder.mkdir()
+    write_dicom(make_phantom((3,), 7.0), folder / "0.dcm")
+    data = dcmread(folder / "0.dcm")
+    for number in range(1, stills):
+        data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+        data.save_as(folder / f"{number}.dcm")
 
 
 def measure(folder: Path, out: Path, *options: str) -> float:
@@ -110,11 +121,16 @@ def plain(folder: Path) -> float:
 
 
 def dask_against_local(folder: Path, work: Path) -> tuple[float, float]:
-    """Return the seconds of two local processes and of two Dask workers."""
-    local = measure(folder, work / "local", "--workers", "2")
+    """Return the seconds of two local processes and of two Dask workers, each measured twice.
+
+    Local runs come first and last, so that a machine that drifts favours neither.
+    """
+    two = ("--workers", "2")
+    local = measure(folder, work / "local", *two)
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
-        address = cluster.scheduler_address
-        dask = measure(folder, work / "dask", "--engine", "dask", "--scheduler", address)
+        asked = ("--engine", "dask", "--scheduler", cluster.scheduler_address)
+        dask = sum(measure(folder, work / name, *asked) for name in ("dask", "again"))
+    local += measure(folder, work / "last", *two)
     names = ("measurements.csv", "frames.parquet")
     same = all((work / "local" / n).read_bytes() == (work / "dask" / n).read_bytes() for n in names)
     print(f"tables of Dask and of local processes are the same: {same}")
@@ -123,16 +139,10 @@ def dask_against_local(folder: Path, work: Path) -> tuple[float, float]:
 
 def memory(work: Path, many: int) -> None:
     """Print the peak memory of the main process for few stills and for many."""
-    phantom = make_phantom((3,), 7.0)
     peaks = []
     for count in (100, many):
         folder = work / f"stills-{count}"
-        folder.mkdir()
-        write_dicom(phantom, folder / "0.dcm")
-        data = dcmread(folder / "0.dcm")
-        for number in range(1, count):
-            data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = generate_uid()
-            data.save_as(folder / f"{number}.dcm")
+        make_stills(folder, count)
         _, peak = cost([ENDOMETER, "measure", str(folder), "--out", str(work / f"out-{count}")])
         peaks.append(peak)
         print(f"{count:6} stills: peak {peak:.0f} MB")
@@ -144,6 +154,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clips", type=int, default=24)
     parser.add_argument("--frames", type=int, default=24)
+    parser.add_argument("--dask", type=int, metavar="STILLS", help="for instance 1000")
     parser.add_argument("--memory", type=int, metavar="MANY", help="stills, for instance 10000")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -163,7 +174,11 @@ def main() -> None:
             f"plain loop         {frames / loop:7.1f} frames/s, measure is {loop / best:.1f} "
             f"times as fast, with all frames {loop / every:.1f} times"
         )
-        local, dask = dask_against_local(archive, work)
+        compared = archive
+        if arguments.dask:
+            compared = work / "stills"
+            make_stills(compared, arguments.dask)
+        local, dask = dask_against_local(compared, work)
         print(f"Dask against local, two processes each: {dask / local:.2f} of the time")
         if arguments.memory:
             memory(work, arguments.memory)
