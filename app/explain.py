@@ -7,6 +7,7 @@ from rich.table import Table
 
 from app.report import Screen, line, one_result
 from inference.clip import MeasuredClip
+from inference.focal import WIDER
 from inference.records import Status
 from models.bundle import Bundle
 
@@ -27,6 +28,7 @@ def facts_of(clip: MeasuredClip, bundle: Bundle) -> dict[str, Any]:
         "status": str(best.status),
         "reason": best.reason,
         "message": best.message,
+        "fluid": best.fluid,
         "thickness_mm": best.thickness_mm,
         "call": best.call,
         "calibration": best.calibration,
@@ -56,6 +58,14 @@ def facts_of(clip: MeasuredClip, bundle: Bundle) -> dict[str, Any]:
         "frames_iqr_mm": record.frames_iqr_mm,
         "bundle": bundle.name,
     }
+
+
+def _wider(facts: dict[str, Any]) -> str:
+    """Say why an interval is wider than in calibration; nothing where it is not."""
+    reasons = ["what looks focal"] * bool(facts["signs"]) + ["the fluid"] * bool(facts["fluid"])
+    if not reasons:
+        return ""
+    return f" This one reaches {WIDER:g} times as far, because of {' and '.join(reasons)}."
 
 
 def print_explanation(clip: MeasuredClip, bundle: Bundle) -> None:
@@ -88,7 +98,7 @@ def print_explanation(clip: MeasuredClip, bundle: Bundle) -> None:
             f"Interval: {facts['lower_mm']:.1f} to {facts['upper_mm']:.1f} mm. In calibration "
             f"those of thicknesses like this one whose interfaces are drawn as softly (over "
             f"{facts['spread_mm']:.1f} mm) held at least {facts['interval_nominal']:.0%} of "
-            "truths.",
+            f"truths.{_wider(facts)}",
             soft_wrap=True,
         )
     if (facts["frames"] or 1) > 1 and facts["frames_median_mm"] is not None:

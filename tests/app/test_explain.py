@@ -31,7 +31,7 @@ def test_a_number_is_explained(cine):
     assert math.prod(part["score"] for part in facts["parts"]) == pytest.approx(facts["quality"])
     assert facts["quality"] >= facts["least_quality"] == load_bundle().min_quality
     below, above = load_bundle().intervals.reach(facts["thickness_mm"], facts["spread_mm"])
-    wider = WIDER if facts["signs"] else 1.0
+    wider = WIDER if facts["signs"] or facts["fluid"] else 1.0
     assert facts["lower_mm"] == pytest.approx(facts["thickness_mm"] - wider * below)
     assert facts["upper_mm"] == pytest.approx(facts["thickness_mm"] + wider * above)
     assert (facts["message"] or "") == " ".join(sign["words"] for sign in facts["signs"])
@@ -83,3 +83,11 @@ def test_what_cannot_be_explained_says_so(tmp_path):
     assert explain(tmp_path).exit_code == 2
     assert "is no file" in explain(tmp_path / "nowhere.dcm").stderr
     assert explain(text, "--bundle", tmp_path).exit_code == 2
+
+
+def test_why_an_interval_is_wider_is_explained(tmp_path):
+    path = tmp_path / "fluid.dcm"
+    write_dicom(make_phantom((9, 3), 10.0), path)
+    facts = json.loads(explain(path, "--json").stdout)
+    assert facts["fluid"] and not facts["signs"]
+    assert "1.5 times as far, because of the fluid." in " ".join(explain(path).stdout.split())

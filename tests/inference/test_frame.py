@@ -327,6 +327,18 @@ def test_a_bulge_is_said_and_widens_the_interval(bundle, tmp_path):
         assert best.upper_mm == pytest.approx(best.thickness_mm + wider * above)
 
 
+def test_fluid_widens_the_interval(bundle, tmp_path):
+    item = region(box=(0, 0, 191, 191), delta=(MM / 10, MM / 10))
+    runtime, fluid = Told(), band(even(2.0))
+    runtime.answer = labels(band(even(8.0)) - fluid, fluid)
+    clip = measure_clip(clip_of(tmp_path, item), bundle, runtime)
+    best = clip.record.best
+    assert best.fluid and not clip.findings[1].signs
+    below, above = bundle.intervals.reach(best.thickness_mm, clip.findings[1].spread_mm)
+    assert best.lower_mm == pytest.approx(best.thickness_mm - WIDER * below)
+    assert best.upper_mm == pytest.approx(best.thickness_mm + WIDER * above)
+
+
 @pytest.mark.parametrize("thickness", [6.0, 40.0])
 def test_no_millimetres_are_spoken_of_without_a_scale(bundle, tmp_path, thickness):
     """Without a scale the size on the grid is a guess: it must decide and say nothing."""
