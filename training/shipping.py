@@ -16,7 +16,7 @@ from imaging.clip import ClipError, sha256
 from models.bundle import Bundle, IntervalTable, load_bundle
 from models.check import card_of
 from models.runtime import OpenVinoRuntime, Runtime
-from training.calibrate import SHIFT_SEED, TEST_SEED, fit_shift, phantom_cases
+from training.calibrate import FEWEST_PATIENTS, SHIFT_SEED, TEST_SEED, fit_shift, phantom_cases
 from training.card import write_card
 from training.checkpoint import Weights
 from training.config import Config
@@ -105,12 +105,12 @@ def ship(
     """
     held = held_out(origin, evidence)  # before minutes of computing
     shift, min_quality = chosen
-    # Phantoms say nothing about a model that has never seen a scale.
-    n = evidence.n if origin.scaled is not False else 0
+    # Millimetres say nothing about a model that has never seen a scale.
+    n, own = (0, []) if origin.scaled is False else (evidence.n, held.calibrate)
     fields = export(weights, config, LABELS, origin.texts, out, shift or 0.0)
     fitted = {"shift": f"{shift or 0.0:g}, chosen by hand"}
     if shift is None:
-        by, fitted["shift"] = _shift(config, load_bundle(out), n)
+        by, fitted["shift"] = _shift(config, load_bundle(out), n, own)
         if by:
             fields = export(weights, config, LABELS, origin.texts, out, by)
     say(f"shift of the endometrium's logit: {fitted['shift']}.")
@@ -184,9 +184,17 @@ def _picture(case: Case) -> str | None:
         return None
 
 
-def _shift(config: Config, bundle: Bundle, n: int) -> tuple[float, str]:
+def _shift(config: Config, bundle: Bundle, n: int, own: list[Case]) -> tuple[float, str]:
+    """Return the shift and in words what it was fitted on: patients where there are enough.
+
+    How far outside an uncertain edge is drawn depends on the pictures.
+    """
+    stated = [case for case in own if case.true_mm is not None]
+    if len({case.patient for case in stated}) >= FEWEST_PATIENTS:
+        by = fit_shift(stated, bundle, OpenVinoRuntime(bundle))
+        return by, f"{by:g}, fitted on {len(stated)} images of the data set for calibration"
     if not n or not config.data.phantoms:
-        return 0.0, "0, not fitted: it learned from no phantoms"
+        return 0.0, "0, not fitted: no phantoms, and too few patients to calibrate on"
     with phantom_cases(SHIFT_SEED, max(1, n // 2)) as cases:
         by = fit_shift(cases, bundle, OpenVinoRuntime(bundle))
     return by, f"{by:g}, fitted on {max(1, n // 2)} phantoms of renderer 1"

@@ -14,10 +14,11 @@ pytest.importorskip("torch")
 from safetensors.torch import load_file
 
 from app.cli import app
-from data.cases import CasesError
+from data.cases import CasesError, read_cases
 from data.phantom.collection import write_phantoms
 from models.bundle import WEIGHTS, load_bundle
 from models.check import MODEL_CARD, card_of, check_bundle
+from training import shipping
 from training.config import Config
 from training.export import UNCALIBRATED
 from training.recalibrate import write_calibrated
@@ -77,6 +78,18 @@ def test_intervals_are_fitted_on_patients_and_the_card_says_so(own):
     assert card["fitted"]["millimetres_trusted"] is True and "why" not in card["fitted"]
     assert any(line.startswith("intervals: fitted on") for line in said)
     assert bundle.sha256 == load_bundle().sha256  # the same weights
+
+
+@pytest.mark.slow
+def test_the_shift_is_fitted_on_patients_where_there_are_enough(own, monkeypatch):
+    seen, cases = [], read_cases(own[0].parent / "fit")
+    monkeypatch.setattr(shipping, "fit_shift", lambda cases, *_: seen.append(cases) or 0.25)
+    stated = [case for case in cases if case.true_mm is not None]
+    by, words = shipping._shift(Config(steps=1), load_bundle(), 0, cases)
+    assert by == 0.25 and seen == [stated]
+    assert words == f"0.25, fitted on {len(stated)} images of the data set for calibration"
+    by, words = shipping._shift(Config(steps=1), load_bundle(), 0, stated[:28])
+    assert by == 0 and words.startswith("0, not fitted") and seen == [stated]
 
 
 @pytest.mark.slow
