@@ -4,8 +4,9 @@ Phantoms of renderer 2, which the shipped bundle never learned from, stand for a
 The shipped bundle is fine-tuned with 25, 50 and 100 of them by `training/finetune.toml` and judged,
 before and after, on the same others; differences are paired, with 95 % confidence intervals by
 bootstrap over patients. Both the weights that validation chose and the last ones are judged: with
-few images kept aside the choice is itself uncertain. OUT keeps everything: a killed command goes on
-where it was.
+few images kept aside the choice is itself uncertain. What the shipped bundle has off its
+endometrium's logit is taken off again (`--shift` for another number), because training brings it
+back. OUT keeps everything: a killed command goes on where it was.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from data.phantom.collection import write_phantoms
 from data.phantom.dicom import Renderer
 from data.phantom.render import LABELS
 from models.bundle import Bundle, load_bundle
+from models.check import card_of
 from models.runtime import OpenVinoRuntime
 from training.checkpoint import CHECKPOINT, DEFAULT, averaged_weights, steps_done
 from training.config import Config, read_config
@@ -92,11 +94,14 @@ def fine_tune(config: Config, run: Path) -> None:
     train(config, run, DEFAULT, watch)
 
 
-def bundle_of(config: Config, run: Path, folder: Path, *, last: bool) -> Bundle:
-    """Return the bundle of a run, with the shipped one's limit of quality."""
+def bundle_of(config: Config, run: Path, folder: Path, shift: float, *, last: bool) -> Bundle:
+    """Return the bundle of a run, with the shipped one's limit of quality.
+
+    `shift` is taken off the endometrium's logit.
+    """
     texts = dict.fromkeys(("name", "training_data", "known_failures", "licence"), run.name)
     weights = averaged_weights(run / CHECKPOINT, last=last)
-    export(weights, config, LABELS, texts, folder)
+    export(weights, config, LABELS, texts, folder, shift)
     return replace(load_bundle(folder), min_quality=load_bundle().min_quality)
 
 
@@ -189,6 +194,8 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[25, 50, 100], help="own images")
     parser.add_argument("--n", type=int, default=150, help="phantoms to judge on")
     parser.add_argument("--recipe", type=Path, default=RECIPE, help="TOML file of the training")
+    usual = -card_of(load_bundle().path)["endometrium_logit_shift"]
+    parser.add_argument("--shift", type=float, default=usual, help="off the endometrium's logit")
     given = parser.parse_args()
     folders, test = hospital(given.out, given.n, sorted(set(given.sizes)))
     runs, before = given.out / given.recipe.stem, given.out / BEFORE / JUDGED
@@ -201,10 +208,11 @@ def main() -> None:
         steps, _ = steps_done(run / CHECKPOINT, config)
         title = f"{size} ({steps} steps, {_kept(run / SECONDS) / 60:.1f} min)"
         for weights in WEIGHTS:
-            judged = run / f"judged-{weights}.json"
+            judged = run / f"judged-{weights}-{given.shift:g}.json"
             if _kept(judged) is None:
                 with tempfile.TemporaryDirectory() as folder:
-                    bundle = bundle_of(config, run, Path(folder), last=weights == "last")
+                    last = weights == "last"
+                    bundle = bundle_of(config, run, Path(folder), given.shift, last=last)
                     _keep(judged, judge(bundle, test))
             after[title, weights] = _kept(judged)
         print(table(_kept(before), after), flush=True)
