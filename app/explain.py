@@ -52,20 +52,13 @@ def facts_of(clip: MeasuredClip, bundle: Bundle) -> dict[str, Any]:
         "spread_mm": finding.spread_mm if finding else None,
         "lower_mm": best.lower_mm,
         "upper_mm": best.upper_mm,
+        "wider_for": list(finding.unlike) if finding else [],
         "interval_nominal": bundle.intervals.nominal,
         "frames_measured": record.frames_measured,
         "frames_median_mm": record.frames_median_mm,
         "frames_iqr_mm": record.frames_iqr_mm,
         "bundle": bundle.name,
     }
-
-
-def _wider(facts: dict[str, Any]) -> str:
-    """Say why an interval is wider than in calibration; nothing where it is not."""
-    reasons = ["what looks focal"] * bool(facts["signs"]) + ["the fluid"] * bool(facts["fluid"])
-    if not reasons:
-        return ""
-    return f" This one reaches {WIDER:g} times as far, because of {' and '.join(reasons)}."
 
 
 def print_explanation(clip: MeasuredClip, bundle: Bundle) -> None:
@@ -94,11 +87,15 @@ def print_explanation(clip: MeasuredClip, bundle: Bundle) -> None:
     elif clip.record.best.status is not Status.FAILED:
         screen.print("There is no outline whose quality could be judged.")
     if facts["lower_mm"] is not None:
+        wider = ""
+        if facts["wider_for"]:
+            reasons = " and ".join(facts["wider_for"])
+            wider = f" This one reaches {WIDER:g} times as far, because of {reasons}."
         screen.print(
             f"Interval: {facts['lower_mm']:.1f} to {facts['upper_mm']:.1f} mm. In calibration "
             f"those of thicknesses like this one whose interfaces are drawn as softly (over "
             f"{facts['spread_mm']:.1f} mm) held at least {facts['interval_nominal']:.0%} of "
-            f"truths.{_wider(facts)}",
+            f"truths.{wider}",
             soft_wrap=True,
         )
     if (facts["frames"] or 1) > 1 and facts["frames_median_mm"] is not None:

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from distributed import LocalCluster
 from numpy.typing import NDArray
-from pydicom import dcmread
+from pydicom import FileDataset, dcmread
 from pydicom.uid import generate_uid
 
 from benchmarks.cost import cost
@@ -38,6 +38,12 @@ ENDOMETER = str(Path(sys.executable).with_name("endometer"))
 ORIGINALS = 4
 
 
+def save_as_another(data: FileDataset, path: Path) -> None:
+    """Write a clip under a UID of its own, so that it does not count as a copy."""
+    data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    data.save_as(path)
+
+
 def make_archive(folder: Path, clips: int, frames: int) -> None:
     """Write cines that differ in content or in UID, so that none counts as a copy."""
     folder.mkdir()
@@ -46,9 +52,7 @@ def make_archive(folder: Path, clips: int, frames: int) -> None:
         if number < ORIGINALS:
             write_dicom(make_phantom((9, number), 4.0 + 2 * number, frames), path)
             continue
-        data = dcmread(folder / f"clip-{number % ORIGINALS:05}.dcm")
-        data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = generate_uid()
-        data.save_as(path)
+        save_as_another(dcmread(folder / f"clip-{number % ORIGINALS:05}.dcm"), path)
 
 
 def make_stills(folder: Path, stills: int) -> None:
@@ -57,8 +61,7 @@ def make_stills(folder: Path, stills: int) -> None:
     write_dicom(make_phantom((3,), 7.0), folder / "0.dcm")
     data = dcmread(folder / "0.dcm")
     for number in range(1, stills):
-        data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = generate_uid()
-        data.save_as(folder / f"{number}.dcm")
+        save_as_another(data, folder / f"{number}.dcm")
 
 
 def measure(folder: Path, out: Path, *options: str) -> float:

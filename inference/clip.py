@@ -272,7 +272,7 @@ def measure_frame(
         bundle.intervals,
         settings.threshold_mm,
         scale.uncertainty,
-        wider=WIDER if finding.signs or finding.fluid else 1.0,
+        wider=WIDER if finding.unlike else 1.0,
     )
     return replace(
         row,

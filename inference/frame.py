@@ -66,6 +66,13 @@ class Finding:
     fluid_outline: tuple[NDArray[np.float64], ...] = ()
     """Closed (n, 2) contours of the fluid, inside the outline."""
 
+    @property
+    def unlike(self) -> tuple[str, ...]:
+        """What it has, in words, that most cases of a calibration have not: its interval is
+        wider."""
+        found = (("what looks focal", bool(self.signs)), ("the fluid", self.fluid))
+        return tuple(words for words, there in found if there)
+
 
 def segment(
     luma: NDArray[np.uint8],
