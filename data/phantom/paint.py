@@ -173,12 +173,12 @@ def uterus(rng: Rng, grey: Array, body_of: Uterus, at: Place, look: Look) -> tup
     # the endometrium is, but that they do not cross it.
     off_band = _off_band(at.band)
     for _ in range(rng.integers(0, 5)):
-        off = sign(rng) * rng.uniform(0.08, 0.48) * body_of.short_mm
+        off = sign(rng) * rng.uniform(0.2, 0.48) * body_of.short_mm
         middle = rng.uniform(-0.4, 0.4) * body_of.long_mm
         fade = edge(rng.uniform(3, 0.35 * body_of.long_mm) - np.abs(s - middle), 6.0) * off_band
         body = body + rng.uniform(-0.12, 0.18) * fade * ridge(d - off, rng.uniform(0.3, 1.5))
     soft = edge(wall, log_uniform(rng, 0.4, 7))
-    keep = rng.uniform(0.0, 0.1 + 0.2 * look.wild)  # some of what lies behind shines through
+    keep = rng.uniform(0.0, 0.1)  # some of what lies behind shines through
     grey = grey * (1 - soft * (1 - keep)) + (body - keep * level) * soft
     # The wall echoes where the beam meets it squarely.
     facing = np.abs(at.canvas.pick(np.gradient(at.canvas.lay(wall), axis=0))) / at.px

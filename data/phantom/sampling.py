@@ -98,14 +98,15 @@ def _endometrium(
     rng: Rng, uterus: Uterus, pattern: Pattern, thickness: float, transverse: bool
 ) -> tuple[Uterus, Endometrium]:
     """Draw the band and, where it would fill the uterus, a larger uterus around it."""
-    ratio = rng.uniform(1.8, 5) if transverse else rng.uniform(2.8, 9)
+    # However thin: outlines have 0.34 to 0.65 of the uterus. Were lines always short, a long one
+    # would have to be a band. Across it is as wide as the cavity, narrow towards the cervix.
+    share = rng.uniform(0.2, 0.6) if transverse else rng.uniform(0.32, 0.66)
     long_mm, short_mm = uterus.long_mm, uterus.short_mm
-    length = np.clip(ratio * thickness, 0.3 * long_mm, rng.uniform(0.45, 0.65) * long_mm)
     thick_share = rng.uniform(0.2, 0.36)
     if thickness > thick_share * short_mm:  # a thick endometrium sits in a uterus that holds it
         grow = thickness / (thick_share * short_mm)
         uterus = replace(uterus, short_mm=short_mm * grow, long_mm=max(long_mm, short_mm * grow))
-    length = max(float(length), 1.8 * thickness)
+    length = max(share * uterus.long_mm, 1.8 * thickness)
     centre = uterus.frame.point(
         -rng.uniform(0.0, 0.14) * uterus.long_mm, rng.normal(0, 0.04) * uterus.short_mm
     )
