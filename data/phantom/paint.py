@@ -177,6 +177,9 @@ def uterus(rng: Rng, grey: Array, body_of: Uterus, at: Place, look: Look) -> tup
         middle = rng.uniform(-0.4, 0.4) * body_of.long_mm
         fade = edge(rng.uniform(3, 0.35 * body_of.long_mm) - np.abs(s - middle), 6.0) * off_band
         body = body + rng.uniform(-0.12, 0.18) * fade * ridge(d - off, rng.uniform(0.3, 1.5))
+    if rng.random() < 0.4:  # lighter before or behind its axis: no edge of a band
+        axis = at.band.d if at.band is not None else d
+        body = body + rng.uniform(-0.1, 0.1) * edge(axis, log_uniform(rng, 0.3, 12))
     soft = edge(wall, log_uniform(rng, 0.4, 7))
     keep = rng.uniform(0.0, 0.1)  # some of what lies behind shines through
     grey = grey * (1 - soft * (1 - keep)) + (body - keep * level) * soft
@@ -242,7 +245,13 @@ def _pattern(
     if scene.pattern is Pattern.ISOECHOIC:
         return rng.uniform(-0.05, 0.06) * soft
     if scene.pattern is Pattern.THIN_LINE:
-        return log_uniform(rng, max(0.07, least), 0.5) * soft
+        bright = log_uniform(rng, max(0.07, least), 0.6)
+        if rng.random() < 0.4:
+            return bright * soft
+        # As the beam draws a line: brightest in the middle, half as bright at the edges. Drawn as
+        # even strips alone, every line with a peak would be the middle of a band.
+        half = np.maximum(inside + core, 0.5 * at.px)
+        return bright * np.exp2(-np.square(core / half)) * (inside > -2.0)
     # A line in a grey band. The band shows: else every thin line could be the middle of one.
     return log_uniform(rng, least, 0.25) * soft + line * middle
 

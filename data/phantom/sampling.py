@@ -45,7 +45,7 @@ def sample_sector(rng: Rng) -> Sector:
 def sample_thickness(rng: Rng, pattern: Pattern) -> float:
     """Draw 0.7-20 mm, dense around the 6 mm line; thin lines stay thin."""
     if pattern is Pattern.THIN_LINE:
-        return float(rng.uniform(0.7, 1.6) if rng.random() < 0.6 else rng.uniform(0.7, 3.0))
+        return float(rng.uniform(0.7, 1.3) if rng.random() < 0.6 else rng.uniform(0.7, 3.0))
     kind = rng.random()
     if kind < 0.35:
         return float(np.clip(rng.normal(6.0, 1.5), 2.5, 10))

@@ -11,11 +11,12 @@ from data.phantom import stream
 from data.phantom.anatomy import ArcFrame, Endometrium, Pattern, Sector, Subject
 from data.phantom.collection import TRUTH_COLUMNS, WORTH_FRAMES, write_phantoms
 from data.phantom.dicom import make_phantom, write_dicom
+from data.phantom.paint import Look, Place, _pattern
 from data.phantom.physical import scene_labels
 from data.phantom.render import LABELS, Raster, render
 from data.phantom.sampling import sample_scene
 from data.phantom.stream import grid_raster, sample, shows
-from data.phantom.texture import strip_share
+from data.phantom.texture import Canvas, strip_share
 from data.phantom.visibility import interface_contrast
 from imaging.calibration import Calibration, calibrate
 from imaging.clip import Clip
@@ -168,6 +169,28 @@ def test_an_interface_outside_the_picture_does_not_show():
     luma = np.full((60, 60), 90, np.uint8)
     seen = np.ones((60, 60), bool)
     assert interface_contrast(band.field(*raster.coordinates()), luma, seen) == 0
+
+
+def test_a_line_has_its_thickness_at_half_of_its_brightness():
+    distance = np.linspace(0, 12, 2401, dtype=np.float32)
+    half = np.where(distance < 10, np.float32(0.6), np.float32(0))
+    inside = np.where(half > 0, half - distance, np.float32(-9))
+    scene = next(s for s in scenes(200) if s.pattern is Pattern.THIN_LINE)
+    nothing = np.zeros_like(distance)
+    place = Place(*[nothing] * 4, 0.05, None, Canvas((1, distance.size), np.arange(distance.size)))
+    peaked = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        soft = (inside > 0).astype(np.float32)
+        add = _pattern(rng, scene, soft, distance, inside, place, Look(0.3, 0.05, 0.0))
+        assert add[0] >= 0.07
+        assert add[distance > 3].max() < 0.01 * add[0]
+        at_the_edge = float(np.interp(0.6, distance, add)) / float(add[0])
+        assert float(np.interp(0.5, distance, add)) >= 0.5 * add[0]
+        if float(np.interp(0.3, distance, add)) < add[0]:
+            peaked += 1
+            assert at_the_edge == pytest.approx(0.5, abs=0.01)
+    assert 5 <= peaked <= 18
 
 
 def test_an_endometrium_is_as_long_as_real_ones_however_thin():
