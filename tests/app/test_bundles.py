@@ -33,7 +33,7 @@ def test_a_card_is_shown_in_words():
     assert done.exit_code == 0, done.output
     text = " ".join(done.stdout.split())
     for words in (
-        "phantom-7",
+        "phantom-8",
         "Apache-2.0",
         "learned from 702400 pictures",
         "known to fail",
@@ -93,7 +93,7 @@ def test_what_is_no_bundle_is_wrong_usage(tmp_path):
 
 def test_a_sign_off_holds_until_the_card_is_changed(copy):
     done = signed(copy)
-    assert done.exit_code == 0 and done.stdout.startswith("Sign-off 1 of phantom-7: sha256 ")
+    assert done.exit_code == 0 and done.stdout.startswith("Sign-off 1 of phantom-8: sha256 ")
     sha = done.stdout.split()[-1]
     assert call("verify", copy, "--sign-off", sha).exit_code == 0
     assert "Sign-off 1 holds" in call("show", copy).stdout
@@ -144,7 +144,7 @@ def test_formats_that_there_are_not_are_explained(tmp_path, to, says):
 def test_a_model_is_written_for_others_once(tmp_path, to, name):
     pytest.importorskip("torch")
     done = call("export", "default", tmp_path / name, "--to", to)
-    assert done.exit_code == 0 and f"phantom-7 is in {tmp_path / name}." in done.stdout.replace(
+    assert done.exit_code == 0 and f"phantom-8 is in {tmp_path / name}." in done.stdout.replace(
         "\n", ""
     )
     done = call("export", "default", tmp_path / name, "--to", to)
