@@ -39,8 +39,12 @@ def test_the_cpu_runtime_repeats_bit_for_bit(bundle, openvino):
     assert np.array_equal(openvino(picture), OpenVinoRuntime(bundle)(picture))
 
 
-def test_torch_and_openvino_agree_in_millimetres(bundle, openvino):
-    reference = TorchRuntime(bundle, "cpu")
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_torch_and_openvino_agree_in_millimetres(bundle, openvino, device):
+    torch = pytest.importorskip("torch")
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("this machine has no CUDA device")
+    reference = TorchRuntime(bundle, device)
     differences = []
     step = (bundle.grid.mm_per_px,) * 2
     for i in range(40):
