@@ -9,9 +9,9 @@ from data.phantom.dicom import Renderer, make_phantom, write_dicom
 
 # (file name, seed, true thickness in mm, frames): either side of 6 mm, and a cine.
 PHANTOMS = (
-    ("phantom-5.4mm.dcm", 4, 5.4, 1),
-    ("phantom-6.3mm.dcm", 11, 6.3, 1),
-    ("phantom-cine-8.0mm.dcm", 2, 8.0, 24),
+    ("phantom-5.4mm.dcm", 2, 5.4, 1),
+    ("phantom-6.3mm.dcm", 4, 6.3, 1),
+    ("phantom-cine-8.0mm.dcm", 14, 8.0, 24),
 )
 # Published for testing in the package pydicom-data (MIT): (file there, name here).
 REAL = (

@@ -38,7 +38,7 @@ if "predict" in sys.argv[0]:
 @pytest.fixture(scope="module")
 def split(tmp_path_factory):
     folder = tmp_path_factory.mktemp("split")
-    for part, seed in (("train", 1), ("test", 77)):
+    for part, seed in (("train", 1), ("test", 80)):
         write_phantoms(folder / part, n=2, seed=seed, renderer="random")
     return folder
 

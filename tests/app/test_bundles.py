@@ -35,7 +35,7 @@ def test_a_card_is_shown_in_words():
     for words in (
         "phantom-8",
         "Apache-2.0",
-        "learned from 702400 pictures",
+        "learned from 963200 pictures",
         "known to fail",
         "Dice",
     ):

@@ -30,7 +30,7 @@ def call(*arguments):
 
 @pytest.fixture(scope="module")
 def picture():
-    return make_phantom((2, 1), 8.0)
+    return make_phantom((2, 2), 8.0)
 
 
 @pytest.fixture

@@ -87,7 +87,7 @@ def test_what_cannot_be_explained_says_so(tmp_path):
 
 def test_why_an_interval_is_wider_is_explained(tmp_path):
     path = tmp_path / "fluid.dcm"
-    write_dicom(make_phantom((9, 3), 10.0), path)
+    write_dicom(make_phantom((9, 20), 10.0), path)
     facts = json.loads(explain(path, "--json").stdout)
     assert facts["fluid"] and not facts["signs"]
     assert "1.5 times as far, because of the fluid." in " ".join(explain(path).stdout.split())

@@ -115,7 +115,7 @@ def test_without_furniture_the_sector_is_the_fan():
         assert np.array_equal(picture.sector, scene.sector.contains(*raster.coordinates()))
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", (1, 3))
 def test_the_mask_reaches_as_far_as_that_of_a_real_frame(seed):
     """What is found in a frame lies between the fan and the furthest that a training mask goes."""
     phantom = make_phantom((12, seed))

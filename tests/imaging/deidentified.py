@@ -18,7 +18,7 @@ AROUND = ["MUSTERMANN ERIKA", "4711-0815", "12.03.1963"]
 @lru_cache
 def fan():
     """A grey picture without writing, uint8 (300, 400)."""
-    frame = make_phantom((3, 1), 8.0).frames[0].copy()
+    frame = make_phantom((3, 3), 8.0).frames[0].copy()
     frame[:60] = 0
     frame[:, :70] = frame[:, 710:] = 0
     return np.asarray(Image.fromarray(frame).resize((COLUMNS, ROWS), Image.Resampling.BILINEAR))

@@ -160,7 +160,7 @@ def test_the_image_is_found_again_where_it_was(tmp_path):
 @pytest.mark.parametrize("degrees", [0, 4, 7])
 def test_an_image_whose_edge_has_a_say_is_found_again_where_it_was(degrees, tmp_path):
     """As that of real scanners has: alone it would be found with other bounds."""
-    frame = make_phantom((1,), 6.0).frames[0].copy()
+    frame = make_phantom((77,), 6.0).frames[0].copy()
     frame[:60] = frame[:, :60] = frame[:, 740:] = 0
     picture = Image.fromarray(frame).rotate(degrees, Image.Resampling.BILINEAR)
     luma = np.asarray(picture.resize((400, 300), Image.Resampling.BILINEAR))

@@ -108,7 +108,7 @@ def test_a_snapped_outline_measures_its_band(person):
     found = snapped.json()
     assert found["thickness_mm"] == pytest.approx(30 * mm, abs=0.05) and not found["fluid"]
     assert distance_mm(found["calipers"], (mm, mm)) == pytest.approx(found["thickness_mm"])
-    given["fluid"] = [box(160, 270, 170, 430)]
+    given["fluid"] = [box(160, 255, 170, 445)]
     wet = person.post(path, given).json()
     assert wet["fluid"] and wet["thickness_mm"] == pytest.approx(20 * mm, abs=0.1)
     assert wet["fluid_mm"] == pytest.approx(10 * mm, abs=0.15)
