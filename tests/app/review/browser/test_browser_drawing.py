@@ -105,7 +105,7 @@ def test_a_corrected_outline_is_measured_saved_and_becomes_training_data(oblong,
     before = oblong.mm
     oblong.press("o")
     x, y = oblong.high_and_low()[1]  # the calipers end on the outline
-    oblong.drag((x, y), (x, y + 40))
+    oblong.drag((x, y), (x, y + 24))
     assert oblong.page.inner_text("#hint").startswith("The outline has changed")
     oblong.press("s")
     oblong.page.wait_for_selector("#hint", state="hidden")
