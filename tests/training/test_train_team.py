@@ -58,7 +58,8 @@ def together(tmp_path, out, *, processes=2, kill=0, words=()):
 
 def recipe(tmp_path, steps=6):
     run = 'selection = "thickness"\nvalidate_every = 2\ncheckpoint_every = 3\npatience = 9\n'
-    real_config(tmp_path, steps, run=run, rate=1e-4)
+    # With this seed no outline is at a fork of the geometry, where rounding decides.
+    real_config(tmp_path, steps, run=run, rate=1e-4, top="seed = 2")
     # Gradients so small that they are not clipped, which would hide a wrong scale.
     path = tmp_path / "recipe.toml"
     weights = "dice_weight = 0.01\ncross_entropy_weight = 0.02\nboundary_weight = 0.01"
