@@ -277,9 +277,10 @@ def endometrium(
         # as wide and as sharp as a layer, but has no bright rim.
         dark = rng.random() < 0.35
         reach = rng.uniform(1, 5) if dark else rng.uniform(0.6, 2.5)
-        add = -rng.uniform(0.03, 0.2) if dark else min(rng.normal(-0.03, 0.05), 0.02)
+        shade = -rng.uniform(0.03, 0.2) if dark else min(rng.normal(-0.03, 0.05), 0.02)
         soft_mm = reach * (rng.uniform(0.2, 1) if dark else 1)
-        grey = grey + add * np.clip((inside + reach) / soft_mm, 0, 1) * (inside < 0) * (half > 0)
+        ring = np.clip((inside + reach) / soft_mm, 0, 1) * (inside < 0) * (half > 0)
+        grey = grey + shade * ring
     if band.canal_mm > 0 and rng.random() < 0.7:
         beyond = (s > band.length_mm / 2) & (s < band.length_mm / 2 + band.canal_mm)
         grey = grey + rng.uniform(-0.12, 0.18) * (ridge(d, rng.uniform(0.3, 0.8)) * beyond)
