@@ -236,7 +236,7 @@ def batches(
         pictures,
         batch_size=len(share),
         num_workers=workers,
-        worker_init_fn=_one_thread if workers else None,
+        worker_init_fn=_one_thread,
         prefetch_factor=4 if workers else None,
         pin_memory=device.type == "cuda",
     )

@@ -250,6 +250,7 @@ def _pattern(
             return bright * soft
         # As the beam draws a line: brightest in the middle, half as bright at the edges. Drawn as
         # even strips alone, every line with a peak would be the middle of a band.
+        # Two millimetres beyond its edge nothing is left of it, and beyond its ends there is none.
         half = np.maximum(inside + core, 0.5 * at.px)
         return bright * np.exp2(-np.square(core / half)) * (inside > -2.0)
     # A line in a grey band. The band shows: else every thin line could be the middle of one.
